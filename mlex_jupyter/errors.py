@@ -1,0 +1,75 @@
+"""What can go wrong, in words: what happened, and what to do next.
+
+Every face shows the same two sentences. They become a `Problem` in one place: `types.Problem.of`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MlexError(Exception):
+    """Something a person can understand and mend."""
+
+    status = 500
+    code = "error"
+    transient = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class NotFound(MlexError):
+    """A name or an id that nothing answers to."""
+
+    status = 404
+    code = "not_found"
+
+
+class Invalid(MlexError):
+    """An argument that cannot be meant."""
+
+    status = 400
+    code = "invalid"
+
+
+class Conflict(MlexError):
+    """It is no longer, or already, so."""
+
+    status = 409
+    code = "conflict"
+
+
+class Forbidden(MlexError):
+    """Not allowed for this person."""
+
+    status = 403
+    code = "forbidden"
+
+
+class Unavailable(MlexError):
+    """A part of the system does not answer at the moment."""
+
+    status = 503
+    code = "unavailable"
+    transient = True
+
+
+class TargetError(MlexError):
+    """A scheduler, or the machine itself, refused or did not answer."""
+
+    status = 502
+    code = "target"
+
+    def __init__(self, message: str, *, hint: str | None = None, transient: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.transient = transient
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """"Did you mean …?" for a name that was not found, or None when nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"Did you mean {', '.join(near)}?" if near else None

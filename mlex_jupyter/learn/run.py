@@ -1,0 +1,89 @@
+"""The command of every job: `python -m mlex_jupyter.learn.run FOLDER ATTEMPT`.
+
+It claims the attempt, does the task, and says how it ended. A second copy of the same submission finds the
+attempt claimed and ends without effect.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from mlex_jupyter.errors import Conflict, Invalid, MlexError
+from mlex_jupyter.failpoints import failpoint
+from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.learn.attempt import Attempt, Stopped
+from mlex_jupyter.types import Ending, JobState, Result, now
+
+DONE, FAILED, STOPPED, TAKEN = 0, 3, 75, 79
+
+
+def main(folder_path: str, number: int) -> int:
+    """Run one attempt, and return the exit code that says how it ended."""
+    folder = JobFolder(Path(folder_path))
+    folder.check_owner()
+    try:
+        folder.claim(number)
+    except Conflict as error:
+        print(error.message, file=sys.stderr)
+        return TAKEN
+    failpoint("worker.claimed")
+    attempt = Attempt(folder, folder.job(), number)
+    attempt.listen()
+    try:
+        result = work(attempt)(attempt)
+        failpoint("worker.before_result")
+        folder.finish(result)
+        failpoint("worker.after_result")
+        return DONE
+    except Stopped as stopped:
+        return _end(attempt, JobState.CANCELLED, STOPPED, str(stopped) or "Stopped; its checkpoint is kept.", None)
+    except Exception as error:
+        traceback.print_exc()
+        message, hint = in_plain_words(error)
+        return _end(attempt, JobState.FAILED, FAILED, message, hint)
+
+
+def work(attempt: Attempt) -> Callable[[Attempt], Result]:
+    """The function for this kind of task; each imports only what it needs."""
+    match attempt.job.spec.task.kind:
+        case "train":
+            from mlex_jupyter.learn.train import train
+
+            return train
+        case "predict":
+            from mlex_jupyter.learn.predict import predict
+
+            return predict
+        case "run":
+            from mlex_jupyter.learn.script import run_script
+
+            return run_script
+
+
+def in_plain_words(error: Exception) -> tuple[str, str | None]:
+    """One sentence for people and what to do; the traceback is in the log."""
+    if isinstance(error, MlexError):
+        return error.message, error.hint
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full; what was saved before is whole.", "Free some space, then resume the run."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "It ran out of memory.", "Use a smaller batch or patch, or a target with more memory, and resume."
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0][:300]}" if first else type(error).__name__, "Look at the log."
+
+
+def _end(attempt: Attempt, state: JobState, code: int, message: str, hint: str | None) -> int:
+    attempt.folder.end(
+        attempt.number, Ending(state=state, exit_code=code, message=message, hint=hint, time=now())
+    )
+    return code
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise Invalid("usage: python -m mlex_jupyter.learn.run FOLDER ATTEMPT")
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,62 @@
+"""Settings: `c.Mlex.…` of a Jupyter configuration, then MLEX_… variables, then <home>/config.yaml, then defaults.
+
+The server's traits are generated from these fields, so a setting is described once, here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from mlex_jupyter.errors import Invalid
+
+
+def default_home() -> Path:
+    """`MLEX_HOME`, or `~/.mlex`."""
+    return Path(os.environ.get("MLEX_HOME") or Path.home() / ".mlex").expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """What can be set, with its meaning."""
+
+    model_config = SettingsConfigDict(env_prefix="MLEX_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="The folder of database, jobs, labels and models.")
+    user: str = Field(default_factory=getpass.getuser, description="Who acts, where nobody has logged in.")
+    local_cpus: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Cores that local jobs may share."
+    )
+    local_gpus: int | None = Field(None, ge=0, description="GPUs that local jobs may share; left out, those found.")
+    retries: int = Field(3, ge=0, le=10, description="How often a vanished training or prediction is resumed.")
+    stop_grace_s: float = Field(60, gt=0, description="Time for a cancelled job to save before it is ended.")
+    idle_s: float = Field(60, gt=0, description="How long the supervisor stays when nothing is left to do.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order in which a setting is looked for."""
+        file = default_home() / "config.yaml"
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """The settings, or an error that names the one that is wrong."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Invalid(
+                f"The setting {'.'.join(map(str, first['loc']))} is wrong: {first['msg']}.",
+                hint="Look at the MLEX_ variables and at config.yaml in the home folder.",
+            ) from error
