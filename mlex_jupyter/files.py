@@ -63,3 +63,27 @@ def create_exclusively(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
+
+
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p")
+
+
+def file_system(path: Path) -> str:
+    """The type of the file system that holds a path, as the kernel names it; "" where it does not say."""
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text()
+    except FileNotFoundError:
+        return kind
+    place = str(path.resolve())
+    for line in mounts.splitlines():
+        _, mount, found, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if (place == mount or place.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
+            best, kind = mount, found
+    return kind
+
+
+def on_network(path: Path) -> bool:
+    """Whether a path lies on a file system that other hosts share: there SQLite's WAL breaks."""
+    return file_system(path).startswith(NETWORK_FILE_SYSTEMS)

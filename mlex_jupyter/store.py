@@ -1,0 +1,245 @@
+"""The database: the truth of intents. What one commit here acknowledged is not lost.
+
+Every table keeps its record as JSON beside the few columns that are searched. Reads and writes are functions of a
+connection that run in worker threads; a write is one immediate transaction, durable before the caller hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.types import JSON
+
+from mlex_jupyter.errors import MlexError, Unavailable
+from mlex_jupyter.files import on_network
+from mlex_jupyter.settings import Settings
+
+T = TypeVar("T")
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Integer, nullable=False))
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("values", JSON, nullable=False),
+    Index("events_of_a_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("record", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", String, nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("dataset", "name", "version"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("run", String, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("name", "version"),
+    UniqueConstraint("name", "run"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("name", String, nullable=False, index=True),
+    Column("owner", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("key", String),
+    Column("file", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("message", String),
+    Column("hint", String),
+    Column("native_id", String),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("asked", Integer, nullable=False, default=1),  # the attempt that somebody wants
+    Column("cancel", Integer, nullable=False, default=0),  # attempts up to this one are to be cancelled
+    Column("vanished", Integer, nullable=False, default=0),  # attempts that ended without a word
+    Column("submitted", Float, nullable=False),
+    Column("started", Float),
+    Column("ended", Float),
+    Column("seen", Float),
+    Column("exit_code", Integer),
+    Column("progress", JSON),
+    Column("metrics", JSON, nullable=False, default=dict),
+    Column("outputs", JSON, nullable=False, default=list),
+    Column("offset", Integer, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
+    UniqueConstraint("owner", "key"),
+    Index("jobs_by_state", "state", "number"),
+    sqlite_autoincrement=True,
+)
+
+
+class Store:
+    """One home's database."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._journal = "DELETE" if on_network(path.parent) else "WAL"
+        self._reader = self._engine("BEGIN")
+        self._writer = self._engine("BEGIN IMMEDIATE")
+        self._read_threads = ThreadPoolExecutor(4, "mlex-read")
+        self._write_thread = ThreadPoolExecutor(1, "mlex-write")
+        self._watch: sqlite3.Connection | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Store:
+        """Open the home's database; make it where there is none."""
+        try:
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            store = cls(settings.home / "mlex.db")
+            store._migrate()
+        except (OSError, DatabaseError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise Unavailable(
+                f"The database in {settings.home} cannot be opened: {cause}.",
+                hint="Look at the folder's rights and free space, or choose another with MLEX_HOME.",
+            ) from error
+        return store
+
+    def _engine(self, begin: str) -> Engine:
+        engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": 30, "check_same_thread": False})
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, _: object) -> None:
+            connection.isolation_level = None  # transactions begin where we say, not where sqlite3 guesses
+            connection.execute(f"PRAGMA journal_mode={self._journal}")
+            connection.execute("PRAGMA synchronous=FULL")
+
+        @event.listens_for(engine, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def _migrate(self) -> None:
+        """Bring the tables to this version, in one transaction."""
+        with self._writer.begin() as tx:
+            metadata.create_all(tx)
+            found = tx.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
+            if found is None:
+                tx.execute(insert(meta), [{"key": "schema", "value": SCHEMA_VERSION}, {"key": "epoch", "value": 0}])
+            elif found > SCHEMA_VERSION:
+                raise Unavailable(
+                    f"The database in {self.path.parent} was made by a newer version of MLEx.",
+                    hint="Update this installation: pip install -U mlex-jupyter",
+                )
+
+    # ------------------------------------------------------------ reading and writing
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a function over one consistent view."""
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self.read_now, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a function in one transaction, committed durably before this returns; all of it or nothing."""
+        future = asyncio.get_running_loop().run_in_executor(self._write_thread, self.write_now, work)
+        return await asyncio.shield(future)
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """`read`, for code that has no event loop."""
+        return self._run(self._reader, work)
+
+    def write_now(self, work: Callable[[Connection], T]) -> T:
+        """`write`, for code that has no event loop."""
+        return self._run(self._writer, work)
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        try:
+            with engine.begin() as tx:
+                return work(tx)
+        except OperationalError as error:
+            raise _in_words(error) from error
+
+    def version(self) -> int:
+        """A number that changes when anybody commits; cheap enough to be asked forty times a second."""
+        if self._watch is None:
+            self._watch = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+        return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+        self._write_thread.shutdown()
+        self._read_threads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+        if self._watch is not None:
+            self._watch.close()
+
+
+def _in_words(error: OperationalError) -> MlexError:
+    text = str(error.orig)
+    if "full" in text:
+        return Unavailable("The disk is full: nothing was saved.", hint="Free some space and do it again.")
+    if "locked" in text or "busy" in text:
+        return Unavailable("The database is busy: nothing was saved.", hint="Do it again in a moment.")
+    return Unavailable(f"The database does not work: {text}.", hint="Run `mlex doctor`.")
+
+
+def next_epoch(tx: Connection) -> int:
+    """Begin a new supervisor's reign; what an earlier one still writes is refused from here on."""
+    tx.execute(update(meta).where(meta.c.key == "epoch").values(value=meta.c.value + 1))
+    return current_epoch(tx)
+
+
+def current_epoch(tx: Connection) -> int:
+    """The reign that holds now."""
+    return int(tx.execute(select(meta.c.value).where(meta.c.key == "epoch")).scalar_one())
+
+
+Row = Any
+"""A row of a query: its columns by name."""
