@@ -1,0 +1,1 @@
+"""Where volumes come from: readers, the sample, and small pictures of both."""
