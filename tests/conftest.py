@@ -1,0 +1,99 @@
+"""Fixtures for all: a home of one's own, the engine in it, a small sample, a real Jupyter server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.settings import Settings
+from tests import needs
+from tests.servers import Server, end_processes_of, running_server
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = {"size": 96, "slices": 12, "seed": 7}
+"""Small, so that a test of function trains in seconds."""
+
+
+@pytest.fixture
+def require() -> Callable[..., None]:
+    """`require("browser")`: go on only where that is there."""
+    return needs.require
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        needs.require(*marker.args)
+
+
+# What this user has set for the real thing must not reach the tests.
+for name in [name for name in os.environ if name.startswith("MLEX_") and name not in ("MLEX_REQUIRE", "MLEX_CHROMIUM")]:
+    del os.environ[name]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own for one test; what runs in it is ended afterwards."""
+    path = tmp_path / "home"
+    path.mkdir()
+    monkeypatch.setenv("MLEX_HOME", str(path))
+    yield path
+    end_processes_of(path)
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    """The settings of that home."""
+    return Settings.load(home=home, user="tester")
+
+
+@pytest.fixture
+async def mlex(settings: Settings) -> AsyncIterator[Mlex]:
+    """The engine of that home."""
+    engine = Mlex(settings)
+    yield engine
+    if "store" in vars(engine):
+        engine.store.close()
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for the whole session, with the small sample `sand-tomo` registered. Leave the sample as it is."""
+    path = tmp_path_factory.mktemp("sample-home")
+    options = [f"--{name}={value}" for name, value in SAMPLE.items()]
+    mlex_command("sample", *options, home=path)
+    yield path
+    end_processes_of(path)
+
+
+def mlex_command(*words: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`mlex …` as a process, the way a shell runs it."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mlex"), *words],
+        env=os.environ | {"MLEX_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"mlex {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+@pytest.fixture
+def mlex_run(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`mlex_run("jobs", "--json")`: the command, in this test's home."""
+    return lambda *words, check=True: mlex_command(*words, home=home, check=check)
+
+
+@pytest.fixture
+def server(home: Path, tmp_path: Path) -> Iterator[Server]:
+    """JupyterLab with our extension, in this test's home."""
+    needs.require("lab")
+    with running_server(home, tmp_path / "work") as running:
+        yield running

@@ -1,0 +1,48 @@
+"""What a test may need of the machine. Missing, it is skipped and says why; named in MLEX_REQUIRE, it is a failure.
+
+MLEX_REQUIRE=browser,torch,dlsia make test
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+def chromium() -> str | None:
+    """The browser that tests drive, or None."""
+    return os.environ.get("MLEX_CHROMIUM") or shutil.which("chromium")
+
+
+def _module(*names: str) -> str | None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} not installed" if missing else None
+
+
+def _browser() -> str | None:
+    return _module("playwright") or (None if chromium() else "no Chromium: sudo apt-get install chromium")
+
+
+MISSING: dict[str, Callable[[], str | None]] = {
+    "browser": _browser,
+    "dlsia": lambda: _module("torch", "dlsia", "qlty"),
+    "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
+    "node": lambda: None if shutil.which("node") else "no node on the PATH",
+    "torch": lambda: _module("torch", "safetensors"),
+}
+"""Why something is not there, by what a test calls it."""
+
+
+def require(*what: str) -> None:
+    """Go on only where all of this is there."""
+    required = {name for name in os.environ.get("MLEX_REQUIRE", "").split(",") if name}
+    if unknown := required - MISSING.keys():
+        pytest.exit(f"MLEX_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(MISSING)}.", 2)
+    for name in what:
+        if reason := MISSING[name]():
+            message = f"needs {name}: {reason}"
+            pytest.fail(message, pytrace=False) if name in required else pytest.skip(message)
