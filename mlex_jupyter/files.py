@@ -19,6 +19,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Make a folder and all that is in it durable."""
+    for root, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(root))
+
+
 def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Replace a file by this content, or leave it as it was."""
     data = content.encode() if isinstance(content, str) else content
@@ -65,7 +74,19 @@ def create_exclusively(path: Path, content: str) -> None:
     sync_folder(path.parent)
 
 
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p")
+NETWORK_FILE_SYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse.sshfs",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "glusterfs",
+    "afs",
+    "9p",
+)
 
 
 def file_system(path: Path) -> str:

@@ -1,0 +1,59 @@
+"""Painted volumes: labels as they come in a file, checked, copied slice by slice and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from mlex_jupyter.data.volume import Volume
+from mlex_jupyter.errors import Invalid
+from mlex_jupyter.types import Dataset
+
+HIGHEST = 255
+
+
+def check_labels(volume: Volume, dataset: Dataset) -> None:
+    """Invalid where these cannot be labels of this dataset: integers, one for each of its z, y and x."""
+    lengths = dict(zip(dataset.axes, dataset.shape, strict=True))
+    wanted = (lengths.get("z", 1), lengths["y"], lengths["x"])
+    slices, channels, rows, columns = volume.shape_ZCYX
+    if channels != 1 or (slices, rows, columns) != wanted:
+        raise Invalid(
+            f"The labels have the shape {volume.shape} ({volume.axes}), and the dataset {dataset.name!r} has "
+            f"{wanted} (zyx): they must be the same.",
+            hint="Labels have one value for each pixel of the dataset, without channels.",
+        )
+    if volume.dtype.kind not in "bui":
+        raise Invalid(f"The labels are {volume.dtype.name}; labels are whole numbers.", hint="Save them as uint8.")
+
+
+def copy_labels(volume: Volume, place: Path) -> Counter[tuple[int, int]]:
+    """Write labels as a zarr of uint8, and count the pixels of each (z, value) above 0."""
+    import numpy as np
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    slices, _, rows, columns = volume.shape_ZCYX
+    out = zarr.create_array(
+        place,
+        shape=(slices, rows, columns),
+        chunks=(1, rows, columns),
+        dtype="uint8",
+        compressors=ZstdCodec(level=1),
+        fill_value=0,
+        dimension_names=("z", "y", "x"),
+        config={"write_empty_chunks": False},
+    )
+    painted: Counter[tuple[int, int]] = Counter()
+    for z in range(slices):
+        labels_YX = volume.slice_CYX(z)[0]
+        if (low := int(labels_YX.min())) < 0 or (high := int(labels_YX.max())) > HIGHEST:
+            raise Invalid(
+                f"Slice {z} has the label {low if low < 0 else high}; labels are 0 (unlabelled) to {HIGHEST}.",
+                hint="Number the classes from 1 on.",
+            )
+        if high:
+            out[z] = labels_YX.astype(np.uint8)
+            counts = np.bincount(labels_YX.ravel().astype(np.uint8), minlength=HIGHEST + 1)
+            painted.update({(z, int(value)): int(counts[value]) for value in np.flatnonzero(counts[1:]) + 1})
+    return painted

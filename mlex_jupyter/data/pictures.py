@@ -1,0 +1,126 @@
+"""Pictures: one slice as a small PNG, grey for a volume and in class colours for a segmentation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlex_jupyter.data.readers import open_path, open_volume
+from mlex_jupyter.data.volume import SPACE, Volume
+from mlex_jupyter.errors import Invalid
+from mlex_jupyter.types import ClassInfo, Dataset, LabelSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST = 4096
+CONTRAST_PERCENTILES = (0.5, 99.5)
+UNLABELLED = (24, 24, 24)
+OVERLAY_STRENGTH = 0.6
+
+
+def slice_png(
+    dataset: Dataset,
+    *,
+    axis: int = 0,
+    index: int | None = None,
+    size: int = 512,
+    overlay: LabelSet | None = None,
+) -> bytes:
+    """A slice across z, y or x (axis 0, 1, 2), the middle one by default, no side longer than `size` pixels.
+
+    Of several channels the first is shown. Only a slice is read, though across y or x that touches every chunk.
+    """
+    if not 1 <= size <= LARGEST:
+        raise Invalid(f"A picture cannot have {size} pixels.", hint=f"Say a size from 1 to {LARGEST}.")
+    with open_volume(dataset) as volume:
+        depth = _depth(volume, axis)
+        place = depth // 2 if index is None else index
+        if not 0 <= place < depth:
+            raise Invalid(f"{dataset.name} has no slice {place} there.", hint=f"Say an index from 0 to {depth - 1}.")
+        values = _plane(volume, axis, place, size)
+    if dataset.classes:
+        return _png(_colors(dataset.classes)[_as_labels(values)], size, smooth=False)
+    grey = _grey(values)
+    if overlay is None:
+        return _png(grey, size, smooth=True)
+    with open_path(Path(overlay.uri), "zyx") as painted:
+        labels = _as_labels(_plane(painted, axis, place, size))
+    return _png(_over(grey, labels, overlay.classes), size, smooth=False)
+
+
+def _depth(volume: Volume, axis: int) -> int:
+    z, _, y, x = volume.shape_ZCYX
+    if not 0 <= axis <= 2:
+        raise Invalid(f"There is no axis {axis} to cut across.", hint="Say 0 for z, 1 for y, 2 for x.")
+    return (z, y, x)[axis]
+
+
+def _plane(volume: Volume, axis: int, place: int, size: int) -> NDArray[Any]:
+    """The values of a slice, in the order of z, y, x; every n-th where there are many more than shown."""
+    depths = dict(zip(SPACE, (volume.shape_ZCYX[0], *volume.shape_ZCYX[2:]), strict=True))
+    across = SPACE[axis]
+    shown = [letter for letter in SPACE if letter != across]
+    step = max(1, max(depths[letter] for letter in shown) // (2 * size))
+    cut = {letter: slice(None, None, step) for letter in shown} | {across: slice(place, place + 1), "c": slice(0, 1)}
+    piece = volume[tuple(cut[letter] for letter in volume.axes)]
+    axes = volume.axes
+    if "c" in axes:
+        piece, axes = piece.take(0, axes.index("c")), axes.replace("c", "")
+    if "z" not in axes:
+        piece, axes = piece[None], "z" + axes
+    plane: NDArray[Any] = piece.transpose([axes.index(letter) for letter in SPACE]).take(0, axis)
+    return plane
+
+
+def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey from black to white between the percentiles; what is not a number is black."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)].astype(np.float64)
+    low, high = np.percentile(finite, CONTRAST_PERCENTILES) if finite.size else (0.0, 1.0)
+    if high <= low:  # next to nothing differs from the rest: then the extremes say more
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    scaled = (np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    return np.asarray((np.clip(scaled, 0, 1) * 255).round(), np.uint8)
+
+
+def _as_labels(values: NDArray[Any]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
+
+
+def _colors(classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
+    """A colour for each of 256 values."""
+    import numpy as np
+
+    table = np.full((256, 3), UNLABELLED, np.uint8)
+    for found in classes:
+        table[found.value] = tuple(bytes.fromhex(found.color[1:]))
+    return table
+
+
+def _over(grey: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
+    """The labels' colours laid thinly over the grey."""
+    import numpy as np
+
+    strength = np.where(labels > 0, OVERLAY_STRENGTH, 0.0)[..., None]
+    mixed = grey[..., None] * (1 - strength) + _colors(classes)[labels] * strength
+    return np.asarray(mixed.round(), np.uint8)
+
+
+def _png(pixels: NDArray[np.uint8], size: int, *, smooth: bool) -> bytes:
+    """A PNG no larger than asked; classes are never mixed."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    if (longest := max(picture.size)) > size:
+        width, height = (max(1, round(side * size / longest)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX if smooth else Image.Resampling.NEAREST)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
