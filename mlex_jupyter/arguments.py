@@ -1,0 +1,108 @@
+"""What a caller gives a verb, checked against its signature: the same words of complaint for every face.
+
+An object stands for its name: a `Job` where a run is meant, a `Dataset` (or the job that made it) where data is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlex_jupyter.errors import Invalid, nearest
+from mlex_jupyter.types import Architecture, Dataset, Job, LabelSet, Model, Record, TargetInfo, ZooEntry
+from mlex_jupyter.verbs import Parameter, Verb
+
+
+class Usage(Invalid):
+    """A call that does not say what its verb needs."""
+
+
+# What a parameter names. One called "name" names what its verb is called, if that is here.
+MEANT: dict[str, tuple[type[Record], ...]] = {
+    "run": (Job,),
+    "after": (Job,),
+    "data": (Dataset, Job),
+    "dataset": (Dataset, Job),
+    "labels": (LabelSet,),
+    "model": (Job, Model, ZooEntry, Architecture),
+    "architecture": (Architecture, ZooEntry),
+    "target": (TargetInfo,),
+}
+
+
+def kinds(verb: Verb, parameter: str) -> tuple[type[Record], ...]:
+    """The types whose objects may stand for this argument."""
+    return MEANT.get(verb.name if parameter == "name" else parameter, ())
+
+
+def reference(thing: Record, parameter: str) -> str | None:
+    """The name or id by which the engine knows an object; None for a job without the dataset that is meant."""
+    if isinstance(thing, Job):
+        if parameter in ("data", "dataset", "name"):
+            return next((output.name for output in thing.outputs if output.kind == "dataset"), None)
+        return thing.id
+    return str(getattr(thing, "name"))  # noqa: B009  (each type of MEANT has one, and Record does not)
+
+
+def spell(name: str) -> str:
+    """An argument as its plain name."""
+    return name
+
+
+def check(verb: Verb, given: Mapping[str, Any], written: Callable[[str], str] = spell) -> dict[str, Any]:
+    """The arguments with their types, or a Usage error that writes them as the caller does (`--data`, `data`)."""
+    known = {parameter.name: parameter for parameter in verb.parameters}
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known) or f"It takes {', '.join(known) or 'none'}."
+            raise Usage(f"{verb.name} has no argument {name!r}.", hint=hint)
+    missing = [name for name, parameter in known.items() if parameter.required and name not in given]
+    if missing:
+        raise Usage(f"{verb.name} needs {' and '.join(map(written, missing))}.", hint=f"See `mlex help {verb.name}`.")
+    named = {name: _named(verb, name, value) for name, value in given.items()}
+    versions = [
+        value.version for name, value in given.items() if name == "model" and isinstance(value, Model | ZooEntry)
+    ]
+    if versions and versions[0] is not None and "version" in known:
+        named.setdefault("version", versions[0])
+    return {name: _typed(known[name], value, written) for name, value in named.items()}
+
+
+def _named(verb: Verb, parameter: str, value: Any) -> Any:
+    meant = kinds(verb, parameter)
+    if isinstance(value, list | tuple):
+        return tuple(_named(verb, parameter, item) for item in value)
+    if not meant or not isinstance(value, Record):
+        return value
+    if isinstance(value, meant) and (name := reference(value, parameter)) is not None:
+        return name
+    if isinstance(value, meant):
+        raise Usage(
+            f"The job {getattr(value, 'name', '')!r} has made no dataset that could be {parameter!r}.",
+            hint="Wait until it is done, and ask for it anew: `mlex.job(…)`.",
+        )
+    wanted = " or ".join(kind.__name__ for kind in meant)
+    raise Usage(f"{verb.name} wants a {wanted}, or its name, for {parameter!r}: not a {type(value).__name__}.")
+
+
+def _typed(parameter: Parameter, value: Any, written: Callable[[str], str]) -> Any:
+    try:
+        return _adapter(parameter).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        inner = [str(part) for part in first["loc"] if isinstance(part, str)]
+        where = written(inner[-1] if inner else parameter.name)
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise Usage(f"{where} cannot be {str(first['input'])!r}: {message}.") from error
+
+
+@cache
+def _adapter_of(parameter_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(parameter_type)
+
+
+def _adapter(parameter: Parameter) -> TypeAdapter[Any]:
+    return _adapter_of(parameter.type)

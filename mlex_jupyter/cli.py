@@ -1,0 +1,116 @@
+"""`mlex VERB …`: the verbs in a shell.
+
+Results go to stdout, what is said about them to stderr; 0 is well, 1 a problem, 2 a line that was not understood.
+`mlex --help` reads the source's outline only, since everything else takes longer than a person waits for help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlex_jupyter import __version__
+
+if TYPE_CHECKING:
+    from mlex_jupyter.errors import MlexError
+
+WELL, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do one line, and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help") or words == ["help"]:
+        from mlex_jupyter.helping import overview
+
+        print(overview("mlex"))
+        return WELL
+    if words[0] in ("-V", "--version"):
+        print(__version__)
+        return WELL
+    return _said(words)
+
+
+def _said(words: list[str]) -> int:
+    from mlex_jupyter.arguments import Usage
+    from mlex_jupyter.errors import MlexError
+    from mlex_jupyter.watch import StopWaiting
+
+    json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    try:
+        _do(words)
+    except StopWaiting as stopped:
+        print(f"mlex: {stopped.message}\n{stopped.hint}", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except MlexError as error:
+        _complain(error, json)
+        return USAGE if isinstance(error, Usage) else PROBLEM
+    except BrokenPipeError:
+        # `mlex logs x | head`: the reader has seen enough, and Python must not flush into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return WELL
+
+
+def _do(words: list[str]) -> None:
+    from mlex_jupyter import lines, sync
+    from mlex_jupyter.helping import verb_help
+    from mlex_jupyter.watch import PlainLines, TerminalLine
+
+    if words[0] == "completion":
+        from mlex_jupyter.completion import script
+
+        print(script(words[1:]))
+        return
+    if words[0] == "help":
+        print(verb_help(lines.find(words[1]), "mlex"))
+        return
+    line = lines.read(words)
+    if line.help:
+        print(verb_help(line.verb, "mlex"))
+        return
+    result = sync.call(
+        line.verb, line.arguments, lambda: TerminalLine(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
+    )
+    _print(result, line.json)
+
+
+def _print(result: Any, json: bool) -> None:
+    if isinstance(result, Iterator):
+        for piece in result:
+            _print_piece(piece, json)
+    elif json:
+        from mlex_jupyter.present import as_json
+
+        print(as_json(result))
+    else:
+        from mlex_jupyter.present import text
+
+        print(text(result))
+
+
+def _print_piece(piece: str, json: bool) -> None:
+    if json:
+        from mlex_jupyter.present import as_json
+
+        print(as_json({"text": piece}, indent=None), flush=True)
+    else:
+        print(piece, end="" if piece.endswith("\n") else "\n", flush=True)
+
+
+def _complain(error: MlexError, json: bool) -> None:
+    if json:
+        from mlex_jupyter.types import Problem
+
+        print(Problem.of(error).model_dump_json(), file=sys.stderr)
+        return
+    print(f"mlex: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(error.hint, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What may come next in a line: verbs, options, and the names of what there is.
+
+A shell asks `mlex completion words LINE…` at each Tab; a notebook asks `complete` directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from mlex_jupyter.arguments import Usage
+from mlex_jupyter.errors import MlexError
+from mlex_jupyter.outline import outline
+
+BASH = """\
+_mlex() {
+  local IFS=$'\\n'
+  COMPREPLY=($(mlex completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _mlex mlex
+"""
+ZSH = """\
+#compdef mlex
+_mlex() {
+  local -a found
+  found=("${(@f)$(mlex completion words "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  compadd -- $found
+}
+compdef _mlex mlex
+"""
+
+# Which verb lists the names that an argument may have.
+LISTED_BY = {
+    "data": "data",
+    "dataset": "data",
+    "model": "models",
+    "architecture": "architectures",
+    "run": "jobs",
+    "after": "jobs",
+    "target": "targets",
+    "labels": "labels",
+}
+# Verbs of the shell alone.
+SHELL_ONLY = ("help", "completion")
+
+Listing = Callable[..., Iterable[Any]]
+
+
+def script(words: Sequence[str]) -> str:
+    """The answer to `mlex completion …`."""
+    if words and words[0] == "words":
+        return "\n".join(complete(words[1:], _list))
+    scripts = {"bash": BASH, "zsh": ZSH}
+    if len(words) != 1 or words[0] not in scripts:
+        raise Usage("completion wants `bash` or `zsh`.", hint='In ~/.bashrc: eval "$(mlex completion bash)"')
+    return scripts[words[0]]
+
+
+def complete(words: Sequence[str], listing: Listing) -> list[str]:
+    """The words that may stand in place of the last one."""
+    *before, last = words or [""]
+    return sorted({found for found in _possible(before, last, listing) if found.startswith(last)})
+
+
+def _possible(before: Sequence[str], last: str, listing: Listing) -> Iterable[str]:
+    from mlex_jupyter.lines import EVERYWHERE, Takes, dashed, find, slots
+
+    if not before:
+        return [*map(dashed, outline()), *SHELL_ONLY]
+    if before == ["help"]:
+        return map(dashed, outline())
+    if before == ["completion"]:
+        return ["bash", "zsh"]
+    try:
+        verb = find(before[0])
+    except Usage:
+        return []
+    places = slots(dashed(verb.name))
+    options = {word: slot for slot in places if not slot.positional for word in (slot.word, f"-{slot.letter}")}
+    asked = options.get(before[-1])
+    if asked is not None and asked.takes is not Takes.NOTHING:
+        return _values(verb.name, asked.name, asked.type, before, listing)
+    if last.startswith("-"):
+        return [word for word in [*options, *EVERYWHERE] if word.startswith("--")]
+    # A word before which no option stands that wants a value.
+    wants = [False, *(word in options and options[word].takes is not Takes.NOTHING for word in before[1:])]
+    said = sum(not word.startswith("-") and not wanted for word, wanted in zip(before[1:], wants, strict=False))
+    open_places = [slot for slot in places if slot.positional][said:]
+    return _values(verb.name, open_places[0].name, open_places[0].type, before, listing) if open_places else []
+
+
+def _values(verb: str, name: str, kind: Any, before: Sequence[str], listing: Listing) -> Iterable[str]:
+    from enum import Enum
+
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(member.value) for member in kind]
+    lister = LISTED_BY.get(verb if name == "name" else name)
+    if name == "model" and verb == "predict":
+        return [*_names(listing, "models"), *_names(listing, "jobs")]
+    if lister is None:
+        return []
+    if lister == "labels":
+        data = [value for option, value in pairwise(before) if option == "--data"]
+        return _names(listing, "labels", data[-1]) if data else []
+    return _names(listing, lister)
+
+
+def _names(listing: Listing, *call: str) -> list[str]:
+    """The names that a verb lists; where it cannot, a Tab shows nothing rather than a complaint."""
+    try:
+        return [item.name for item in listing(*call)]
+    except MlexError:
+        return []
+
+
+def _list(verb: str, *arguments: str) -> Iterable[Any]:
+    from mlex_jupyter.sync import public
+
+    found: Iterable[Any] = public(verb)(*arguments)
+    return found

@@ -1,0 +1,206 @@
+"""The verbs as plain functions: `import mlex_jupyter as mlex; mlex.train("tunet", data="sand-tomo", …)`.
+
+The façade's methods run on one event loop in a background thread, so the same call works in a script, in a notebook
+whose own loop is running, and in a thread. Nobody writes a method twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlex_jupyter.errors import Conflict, MlexError
+from mlex_jupyter.outline import functions
+
+if TYPE_CHECKING:
+    from mlex_jupyter.app import Mlex
+    from mlex_jupyter.settings import Settings
+    from mlex_jupyter.verbs import Verb
+    from mlex_jupyter.watch import Teller
+
+T = TypeVar("T")
+
+# What else `import mlex_jupyter as mlex` offers, and where it is.
+ERRORS = ("MlexError", "NotFound", "Invalid", "Conflict", "Forbidden", "Unavailable", "TargetError")
+TYPES = (
+    "Architecture, Check, ClassInfo, Dataset, Event, Job, JobSpec, JobState, LabelSet, Model, Output, PredictTask, "
+    "Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, ZooEntry"
+)
+OTHERS = {
+    "use": "sync",
+    "Mlex": "app",
+    "Settings": "settings",
+    "load_ipython_extension": "magics",
+    "unload_ipython_extension": "magics",
+    **dict.fromkeys(ERRORS, "errors"),
+    **dict.fromkeys(TYPES.split(", "), "types"),
+}
+
+
+class Engine:
+    """One façade on one background loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        from mlex_jupyter.app import Mlex
+
+        self.settings = settings
+        self.mlex: Mlex = Mlex(settings)
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="mlex", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait here for what runs there; an interrupt ends it there as well."""
+        try:
+            self._check_caller()
+        except BaseException:
+            work.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """A plain generator over an asynchronous one."""
+
+        async def following() -> tuple[bool, Any]:
+            async for item in items:
+                return True, item
+            return False, None
+
+        try:
+            while (step := self.run(following()))[0]:
+                yield step[1]
+        except GeneratorExit:
+            # An interrupt or an error has gone through the source itself, and only this leaves it open.
+            if close := getattr(items, "aclose", None):
+                self.run(close())
+            raise
+
+    def close(self) -> None:
+        """End the loop."""
+        if os.getpid() == self._pid and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=2)
+
+    def _check_caller(self) -> None:
+        if os.getpid() != self._pid:
+            raise Conflict(
+                "This process was forked from one that uses MLExchange, and cannot use it as well.",
+                hint="Start processes with the 'spawn' method, or call mlex in the parent only.",
+            )
+        if threading.current_thread() is self._thread:
+            raise Conflict("A plain function was called on MLExchange's own loop.", hint="Await the method of Mlex.")
+
+
+_lock = threading.Lock()
+_engines: dict[str, Engine] = {}
+_current: Engine | None = None
+
+
+def engine() -> Engine:
+    """The engine of this process, made when first asked for."""
+    return _current or use()
+
+
+def use(**settings: Any) -> Engine:
+    """Choose another home, as `mlex.use(home="/data/mlex")`; without arguments, the one of the environment."""
+    global _current
+    from mlex_jupyter.settings import Settings
+
+    wanted = Settings.load(**settings)
+    key = wanted.model_dump_json()
+    with _lock:
+        _current = _engines.get(key) or _engines.setdefault(key, Engine(wanted))
+        return _current
+
+
+# ---------------------------------------------------------------- calling a verb
+
+
+def call(verb: Verb, arguments: Mapping[str, Any], tell: Callable[[], Teller]) -> Any:
+    """Do what a verb says. Where it waits, the waiting can be interrupted and the job goes on."""
+    from mlex_jupyter.watch import waiting
+
+    here = engine()
+    arguments = dict(arguments)
+    if verb.name == "wait":
+        job = here.run(here.mlex.job(arguments["run"]))
+        return waiting(here, job, tell, arguments.get("timeout_s"))
+    wait = arguments.pop("wait", False)
+    found = verb.function(here.mlex, **arguments)
+    if inspect.isasyncgen(found):
+        return here.iterate(found)
+    result = here.run(found)
+    return waiting(here, result, tell) if wait else shown(result)
+
+
+def shown(result: Any) -> Any:
+    """A result as people get it: a list is a table."""
+    if isinstance(result, list):
+        from mlex_jupyter.present import Table
+
+        return Table(result)
+    return result
+
+
+@cache
+def _function(name: str) -> Callable[..., Any]:
+    from mlex_jupyter.app import Mlex
+    from mlex_jupyter.arguments import check
+    from mlex_jupyter.verbs import table
+    from mlex_jupyter.watch import teller
+
+    verb = table(Mlex)[name]
+    signature = inspect.signature(verb.function)
+    signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def plain(*args: Any, **given: Any) -> Any:
+        try:
+            bound = signature.bind_partial(*args).arguments
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}; it is called as {name}{signature}") from None
+        if twice := bound.keys() & given.keys():
+            raise TypeError(f"{name} is given {' and '.join(sorted(twice))} twice")
+        try:
+            return call(verb, check(verb, {**bound, **given}), teller)
+        except MlexError as error:
+            if error.hint:
+                error.add_note(error.hint)
+            raise
+
+    plain.__name__ = plain.__qualname__ = name
+    plain.__module__ = "mlex_jupyter"
+    plain.__doc__ = verb.function.__doc__
+    plain.__annotations__ = {key: hint for key, hint in verb.function.__annotations__.items() if key != "self"}
+    plain.__signature__ = signature  # type: ignore[attr-defined]
+    return plain
+
+
+def public(name: str) -> Any:
+    """What `mlex.NAME` is: a verb, a type, an error, or a module that was imported."""
+    if name in functions():
+        return _function(name)
+    if name in OTHERS:
+        return getattr(import_module(f"mlex_jupyter.{OTHERS[name]}"), name)
+    if (module := sys.modules.get(f"mlex_jupyter.{name}")) is not None:
+        return module
+    raise AttributeError(f"module 'mlex_jupyter' has no attribute {name!r}")
+
+
+def names() -> list[str]:
+    """All that `public` knows by itself."""
+    return [*functions(), *OTHERS]

@@ -1,0 +1,173 @@
+"""Waiting for a job, with one line that tells how it goes: "epoch 3 of 50 · loss 0.41 · Dice 0.83 · 2:10 left".
+
+An interrupt ends the waiting and never the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from mlex_jupyter.present import clock, plain, state_word
+from mlex_jupyter.types import Event, Job, JobState
+
+if TYPE_CHECKING:
+    from mlex_jupyter.app import Mlex
+    from mlex_jupyter.sync import Engine
+
+LOOK_EVERY_S = 0.2
+
+
+class Teller(Protocol):
+    """Shows the newest line of a job."""
+
+    def say(self, line: str) -> None:
+        """Show this line, in place of the last one where that can be done."""
+
+    def end(self) -> None:
+        """Nothing more will be said."""
+
+
+class StopWaiting(KeyboardInterrupt):
+    """Interrupted while waiting; the job goes on."""
+
+    def __init__(self, job: Job) -> None:
+        self.message = f"Stopped waiting; {job.name} goes on."
+        self.hint = f"Come back with `mlex wait {job.name}`, or end it with `mlex cancel {job.name}`."
+        super().__init__(f"{self.message} {self.hint}")
+
+
+def waiting(engine: Engine, job: Job, tell: Callable[[], Teller], timeout_s: float | None = None) -> Job:
+    """Wait for a job; a failure is an error, and an interrupt says how to come back."""
+    teller = tell()
+    try:
+        for told in engine.iterate(_told(engine.mlex, job, timeout_s)):
+            if isinstance(told, Job):
+                return told
+            teller.say(told)
+    except KeyboardInterrupt:
+        raise StopWaiting(job) from None
+    finally:
+        teller.end()
+    raise AssertionError("a wait ends with its job or an error")
+
+
+async def _told(mlex: Mlex, job: Job, timeout_s: float | None) -> AsyncIterator[str | Job]:
+    """A line whenever it changes, and the job when it has ended."""
+    story = Story(job)
+    yield story.line()
+    ended = asyncio.create_task(mlex.wait(job.id, timeout_s=timeout_s))
+    after = 0
+    try:
+        while True:
+            done, _ = await asyncio.wait([ended], timeout=LOOK_EVERY_S)
+            for event in await mlex.events(after=after, subject=job.id):
+                after = event.id
+                if story.hears(event):
+                    yield story.line()
+            if done:
+                yield await ended
+                return
+    finally:
+        ended.cancel()
+
+
+class Story:
+    """What is known of a job from its events."""
+
+    def __init__(self, job: Job) -> None:
+        self.name = job.name
+        self.state = job.state
+        self.progress: dict[str, Any] = job.progress.model_dump() if job.progress else {}
+        self.metrics: dict[str, float] = {}
+
+    def hears(self, event: Event) -> bool:
+        """Take an event in, and say whether the line has changed by it."""
+        before = self.line()
+        if event.kind == "state":
+            self.state = JobState(str(event.values["state"]))
+        elif event.kind == "progress":
+            self.progress = dict(event.values)
+        elif event.kind == "metrics":
+            numbers = {key: value for key, value in event.values.items() if isinstance(value, int | float)}
+            self.metrics.update({key: value for key, value in numbers.items() if "loss" in key or "dice" in key})
+        return self.line() != before
+
+    def line(self) -> str:
+        """How it goes, in one line."""
+        return " · ".join([f"{state_word(self.state)} {plain(self.name)}", *self._facts()])
+
+    def _facts(self) -> Iterable[str]:
+        if self.state is not JobState.RUNNING:
+            return
+        if "total" in self.progress:
+            yield f"{plain(str(self.progress['unit']))} {self.progress['done']} of {self.progress['total']}"
+        for key, value in self.metrics.items():
+            yield f"{plain(key.replace('_', ' '))} {value:.3g}"
+        if (left := self.progress.get("eta_s")) is not None:
+            yield f"{clock(left)} left"
+
+
+class TerminalLine:
+    """One line that is written over."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def say(self, line: str) -> None:
+        """Write over the last line."""
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write(f"\r\x1b[2K{line[:width]}")
+        self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the last line standing."""
+        self.stream.write("\n")
+        self.stream.flush()
+
+
+class PlainLines:
+    """A line for each change, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        print(line, file=self.stream, flush=True)
+
+    def end(self) -> None:
+        """There is nothing to clear."""
+
+
+class NotebookLine:
+    """One output of a cell that is updated."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def say(self, line: str) -> None:
+        """Put this line in place of the last."""
+        self._handle.update({"text/plain": line}, raw=True)
+
+    def end(self) -> None:
+        """Leave the last line standing."""
+
+
+def in_notebook() -> bool:
+    """Whether this process is a kernel whose cells can show things."""
+    shell = sys.modules.get("IPython")
+    here = shell.get_ipython() if shell else None
+    return getattr(here, "kernel", None) is not None
+
+
+def teller() -> Teller:
+    """What suits where this process writes."""
+    if in_notebook():
+        return NotebookLine()
+    return TerminalLine(sys.stderr) if sys.stderr.isatty() else PlainLines(sys.stderr)
