@@ -8,12 +8,14 @@ of the parts underneath, and says clearly what is wrong.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlex_jupyter.errors import Invalid
+from mlex_jupyter import __version__
+from mlex_jupyter.errors import JobEnded, Unavailable
+from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.types import (
     Architecture,
     Check,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mlex_jupyter.labels import Labels
     from mlex_jupyter.settings import Settings
     from mlex_jupyter.store import Store
+    from mlex_jupyter.targets import Targets
     from mlex_jupyter.zoo import Zoo
 
 
@@ -54,7 +57,7 @@ class Mlex:
     def __init__(self, settings: Settings | None = None) -> None:
         from mlex_jupyter.settings import Settings
 
-        self.settings = settings or Settings()
+        self.settings = settings or Settings.load()
 
     # ------------------------------------------------------------ the parts (made when first asked for)
 
@@ -98,15 +101,38 @@ class Mlex:
         """The jobs."""
         from mlex_jupyter.jobs import Jobs
 
-        return Jobs(self.store, self.settings, self.catalog, self.label_sets, self.zoo)
+        return Jobs(self.store, self.settings, self.catalog, self.label_sets, self.zoo, self.all_targets)
+
+    @cached_property
+    def all_targets(self) -> Targets:
+        """The places where jobs run."""
+        from mlex_jupyter.targets import Targets
+
+        return Targets(self.settings)
+
+    def keep_moving(self) -> None:
+        """See to it that a supervisor is there."""
+        from mlex_jupyter.lease import ensure_supervisor
+
+        ensure_supervisor(self.settings)
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+        if "store" in self.__dict__:
+            self.store.close()
 
     # ------------------------------------------------------------ data
 
     @verb("POST", "/sample", status=201)
     async def sample(
-        self, *, name: str = "sand-tomo", size: int = 256, slices: int = 64, seed: int = 7
+        self, *, name: str = "sand-tomo", size: int = 256, slices: int = 64, seed: int = 7, texture: str = "sand"
     ) -> Dataset:
         """Make a synthetic tomogram with ground truth, and scribbles on 3 slices."""
+        from mlex_jupyter.samples import add_sample
+
+        return await add_sample(
+            self.catalog, self.label_sets, name=name, size=size, slices=slices, seed=seed, texture=texture
+        )
 
     @verb("POST", "/datasets", status=201)
     async def register(
@@ -120,42 +146,53 @@ class Mlex:
         tags: tuple[str, ...] = (),
     ) -> Dataset:
         """Register a volume (zarr, NumPy or TIFF) under a name, where it lies."""
+        return await self.catalog.register(
+            path, name=name, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, tags=tags
+        )
 
     @verb("GET", "/datasets")
     async def data(self, query: str = "*") -> list[Dataset]:
         """List the datasets whose name or tag matches."""
+        return await self.catalog.search(query)
 
     @verb("GET", "/datasets/{name}")
     async def dataset(self, name: str) -> Dataset:
         """Show one dataset."""
+        return await self.catalog.get(name)
 
     @verb("GET", "/datasets/{data}/labels")
     async def labels(self, data: str) -> list[LabelSet]:
         """List the label sets of a dataset, newest version of each."""
+        return await self.label_sets.list(data)
 
     @verb("POST", "/datasets/{data}/labels", status=201)
     async def import_labels(
         self, data: str, path: str, *, name: str = "labels", classes: tuple[ClassInfo, ...] = ()
     ) -> LabelSet:
         """Take labels from a file (0 is unlabelled) as a new version of a label set."""
+        return await self.label_sets.import_file(data, path, name, classes)
 
     # ------------------------------------------------------------ the zoo
 
     @verb("GET", "/models")
     async def models(self, query: str = "*", *, task: str | None = None) -> list[ZooEntry]:
         """Search the zoo: published models, and architectures that train from zero."""
+        return await self.zoo.search(query, task)
 
     @verb("GET", "/models/{name}")
     async def model(self, name: str, *, version: int | None = None) -> Model:
         """Show one published model."""
+        return await self.zoo.model(name, version)
 
     @verb("GET", "/architectures")
     async def architectures(self) -> list[Architecture]:
         """List the architectures with the form of their parameters."""
+        return await self.zoo.architectures()
 
     @verb("GET", "/architectures/{name}")
     async def architecture(self, name: str) -> Architecture:
         """Show one architecture with the form of its parameters."""
+        return await self.zoo.architecture(name)
 
     @verb("POST", "/models", status=201)
     async def publish(
@@ -169,12 +206,20 @@ class Mlex:
         citation: str | None = None,
     ) -> Model:
         """Publish a finished training in the zoo; the same run and name again is the same version."""
+        job = await self.job_list.get(run)
+        card = {"name": name, "title": title, "tags": tags, "license": license, "citation": citation}
+        file = self.job_list.folder(job.id).job()
+        return await self.zoo.publish(job, self.job_list.trained(job), file, owner=self.settings.user, **card)
 
     # ------------------------------------------------------------ jobs
 
     @verb("POST", "/jobs", status=201, body="spec", shell=False)
     async def submit(self, spec: JobSpec) -> Job:
         """Ask for a job; when this returns, it is not lost any more."""
+        job = await self.job_list.submit(spec, self.settings.user)
+        failpoint("server.acknowledging")
+        self.keep_moving()
+        return job
 
     @verb(flags={"params": "p", "name": "o"})
     async def train(
@@ -246,34 +291,67 @@ class Mlex:
     @verb("GET", "/jobs")
     async def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
         """List jobs, the newest first."""
+        return await self.job_list.list(state, limit)
 
     @verb("GET", "/jobs/{run}")
     async def job(self, run: str) -> Job:
         """Show one job, by id or by its name."""
+        return await self.job_list.get(run)
 
     @verb("GET", "/jobs/{run}/why")
     async def why(self, run: str) -> Why:
         """Say why a job waits, failed or was lost, and what to do."""
+        return await self.job_list.why(run)
 
     @verb("POST", "/jobs/{run}/cancel")
     async def cancel(self, run: str) -> Job:
         """Cancel a job; its last checkpoint is kept."""
+        job = await self.job_list.cancel(run)
+        self.keep_moving()
+        return job
 
     @verb("POST", "/jobs/{run}/resume")
     async def resume(self, run: str) -> Job:
         """Go on with a job that was cancelled, failed or lost, from its last checkpoint."""
+        job = await self.job_list.resume(run)
+        self.keep_moving()
+        return job
 
     @verb()
     async def wait(self, run: str, *, timeout_s: float | None = None) -> Job:
         """Wait until a job has ended; a failure is an error."""
+        begun = time.monotonic()
+        job = await self.job(run)
+        while not job.state.final:
+            if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                raise Unavailable(f"{job.name} is still {job.state.value} after {timeout_s:g} s; it goes on.")
+            self.keep_moving()
+            await self.store.changed(within_s=1)
+            job = await self.job(job.id)
+        if job.state != JobState.DONE:
+            raise JobEnded(f"{job.name} {job.state.value}: {job.message or job.reason}", hint=job.hint or f"mlex why {job.name}")
+        return job
 
     @verb("GET", "/jobs/{run}/log", shell=False)
     async def log(self, run: str, *, offset: int = 0) -> LogChunk:
         """Read a piece of a job's log; a negative offset counts from the end."""
+        return await self.job_list.log(run, offset)
 
     @verb(flags={"follow": "f"})
     async def logs(self, run: str, *, follow: bool = False) -> AsyncIterator[str]:
         """Print a job's log; with -f, until the job has ended."""
+        job = await self.job(run)
+        offset = 0
+        while True:
+            chunk = await self.log(job.id, offset=offset)
+            if chunk.text:
+                yield chunk.text
+            if chunk.final or not (follow or chunk.text):
+                return
+            offset = chunk.offset
+            if not chunk.text:
+                self.keep_moving()
+                await asyncio.sleep(0.2)
 
     # ------------------------------------------------------------ the system
 
@@ -282,15 +360,26 @@ class Mlex:
         self, *, after: int = 0, subject: str | None = None, kind: str | None = None, limit: int = 10_000
     ) -> list[Event]:
         """What happened after an id, oldest first."""
+        return await self.event_stream.list(after=after, subject=subject, kind=kind, limit=limit)
 
     @verb("GET", "/targets")
     async def targets(self) -> list[TargetInfo]:
         """List the places where jobs run, and what is free there."""
+        return [await self.all_targets.get(name).info() for name in self.all_targets.names()]
 
     @verb("GET", "/hello", shell=False)
     async def hello(self) -> Hello:
         """Who answers here, and the newest event's id."""
+        return Hello(
+            version=__version__,
+            home=str(self.settings.home),
+            user=self.settings.user,
+            last_event=await self.event_stream.last_id(),
+        )
 
     @verb("GET", "/doctor")
     async def doctor(self) -> list[Check]:
         """Say what works on this machine, and how to mend what does not."""
+        from mlex_jupyter.doctor import checks
+
+        return await checks(self.settings)

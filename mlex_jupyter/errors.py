@@ -58,6 +58,13 @@ class Unavailable(MlexError):
     transient = True
 
 
+class JobEnded(MlexError):
+    """Somebody waited for a job, and it ended without a result."""
+
+    status = 409
+    code = "job_ended"
+
+
 class TargetError(MlexError):
     """A scheduler, or the machine itself, refused or did not answer."""
 

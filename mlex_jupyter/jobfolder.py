@@ -46,6 +46,11 @@ class JobFolder:
         write_whole(path / "job.json", job.model_dump_json(indent=2))
         return folder
 
+    def note_state(self, state: dict[str, object]) -> None:
+        """Keep the supervisor's last word here, where there is a folder yet."""
+        if self.path.exists():
+            write_whole(self.path / "state.json", json.dumps(state), durable=False)
+
     def check_owner(self) -> None:
         """Refuse a folder that is a link, or belongs to somebody else."""
         status = os.lstat(self.path)

@@ -60,3 +60,7 @@ class Settings(BaseSettings):
                 f"The setting {'.'.join(map(str, first['loc']))} is wrong: {first['msg']}.",
                 hint="Look at the MLEX_ variables and at config.yaml in the home folder.",
             ) from error
+
+    def environment(self) -> dict[str, str]:
+        """These settings as variables, for a process of their own."""
+        return {f"MLEX_{name.upper()}": str(value) for name, value in self.model_dump().items() if value is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,7 @@ from mlex_jupyter.settings import Settings
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
+LOOK_EVERY_S = 0.02
 
 metadata = MetaData()
 
@@ -210,6 +212,12 @@ class Store:
         if self._watch is None:
             self._watch = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+
+    async def changed(self, within_s: float) -> None:
+        """Wait for somebody's commit, but no longer than this."""
+        before, until = self.version(), time.monotonic() + within_s
+        while self.version() == before and time.monotonic() < until:
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def close(self) -> None:
         """Let go of files and threads."""

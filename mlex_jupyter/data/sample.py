@@ -106,11 +106,14 @@ def make_sample(*, size: int = 256, slices: int = 64, seed: int = 7, texture: st
     shape = (slices, size, size)
     truth, shade = _phases(recipe, shape, rng)
     volume = _scan(_attenuation(recipe, truth, shade, rng), rng)
-    classes = tuple(
-        ClassInfo(value=value, name=name, color=color)
-        for value, (name, color) in enumerate(zip(recipe.names, PALETTE, strict=True), start=1)
-    )
+    classes = classes_of(texture)
     return Sample(volume, truth, scribble(truth, len(classes), rng), classes)
+
+
+def classes_of(texture: str) -> tuple[ClassInfo, ...]:
+    """What the values of a texture's ground truth mean."""
+    named = zip(RECIPES[texture].names, PALETTE, strict=True)
+    return tuple(ClassInfo(value=value, name=name, color=color) for value, (name, color) in enumerate(named, start=1))
 
 
 def write_sample(folder: Path, sample: Sample) -> dict[str, Path]:

@@ -25,7 +25,7 @@ class Target(Protocol):
     async def submit(self, job: JobFile, folder: str, command: Sequence[str]) -> str:
         """Start the command for this job's folder, and say under which native id."""
 
-    async def find(self, job_id: str) -> str | None:
+    async def find(self, job_id: str, attempt: int) -> str | None:
         """The native id of a submission whose answer was lost."""
 
     async def states(self, native_ids: Collection[str]) -> Mapping[str, Seen]:
@@ -33,6 +33,12 @@ class Target(Protocol):
 
     async def cancel(self, native_id: str, *, force: bool = False) -> None:
         """Ask a job to save and stop; with force, end it."""
+
+    def forget(self, native_id: str) -> None:
+        """The job has ended, and nobody will ask again."""
+
+    def room(self, job: JobFile, others: Collection[JobFile]) -> str | None:
+        """None when the job may be submitted beside the others; else why it waits here rather than there."""
 
     async def info(self) -> TargetInfo:
         """What there is, and how much of it is free."""

@@ -1,0 +1,309 @@
+"""Jobs: what people want of them. A wish is one committed row; from then on it is not lost.
+
+The supervisor, and nobody else, makes wishes come true; see lifecycle.py. Here a request becomes a complete
+`JobFile` (every default filled in, every name resolved), so that a run needs nothing but its folder.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
+from mlex_jupyter.events import append
+from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.labels import Labels
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.store import Row, Store, jobs
+from mlex_jupyter.targets import Targets
+from mlex_jupyter.types import (
+    NAME,
+    Job,
+    JobFile,
+    JobSpec,
+    JobState,
+    LogChunk,
+    PredictTask,
+    RunTask,
+    Trained,
+    TrainTask,
+    Why,
+    new_id,
+)
+from mlex_jupyter.zoo import Zoo
+
+LOG_AT_ONCE = 1 << 18
+AXES = ("zyx", "yx")
+
+
+class Jobs:
+    """The jobs of one home."""
+
+    def __init__(
+        self, store: Store, settings: Settings, catalog: Catalog, labels: Labels, zoo: Zoo, targets: Targets
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.catalog = catalog
+        self.labels = labels
+        self.zoo = zoo
+        self.targets = targets
+
+    # ------------------------------------------------------------ asking for one
+
+    async def submit(self, spec: JobSpec, owner: str) -> Job:
+        """Acknowledge a job: it is complete, checked and committed."""
+        job = await self._complete(spec, owner)
+        await self._check_room(job)
+        return await self.store.write(lambda tx: _insert(tx, job, named=spec.name is not None))
+
+    async def _complete(self, spec: JobSpec, owner: str) -> JobFile:
+        self.targets.get(spec.target)
+        after = tuple([(await self.get(name)).id for name in spec.after])
+        job = await self._with_inputs(spec.task, JobFile(id=new_id("run"), name="", owner=owner, spec=spec))
+        complete = job.spec.model_copy(update={"after": after})
+        return job.model_copy(update={"spec": complete, "name": spec.name or _stem(job)})
+
+    async def _with_inputs(self, task: TrainTask | PredictTask | RunTask, job: JobFile) -> JobFile:
+        if isinstance(task, RunTask):
+            return job
+        data = await self.catalog.get(task.data)
+        if data.axes not in AXES:
+            raise Invalid(
+                f"{data.name} has the axes {data.axes}; a network here takes grey-scale {' or '.join(AXES)}.",
+                hint="Register one channel and time step of it by itself.",
+            )
+        if isinstance(task, PredictTask):
+            model, version = await self._trained(task)
+            task = task.model_copy(update={"data": data.name, "version": version})
+            found = {"data": data, "model": model}
+        else:
+            architecture = await self.zoo.architecture(task.model)
+            labels = await self.labels.get(data.id, task.labels)
+            params = self.zoo.complete_params(architecture, task.params)
+            task = task.model_copy(update={"data": data.name, "params": params})
+            found = {"data": data, "labels": labels, "architecture": architecture}
+        return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
+
+    async def _trained(self, task: PredictTask) -> tuple[Trained, int | None]:
+        """The network that a prediction names: a published model, else a finished training."""
+        if published := await self.zoo.find(task.model, task.version):
+            return self.zoo.trained(published), published.version
+        try:
+            run = await self.get(task.model)
+        except NotFound as error:
+            known = [entry.name for entry in await self.zoo.search("*") if entry.kind == "model"]
+            raise NotFound(
+                f"There is no model and no run {task.model!r}.", hint=nearest(task.model, known) or error.hint
+            ) from None
+        return self.trained(run), None
+
+    def trained(self, run: Job) -> Trained:
+        """The network that a finished training left, with the absolute path of its weights."""
+        if run.spec.task.kind != "train":
+            raise Invalid(f"{run.name} is not a training, so there is no network in it.")
+        if run.state != JobState.DONE:
+            raise Conflict(f"{run.name} is {run.state.value}, so there is no network in it.", hint=f"mlex why {run.name}")
+        folder = self.folder(run.id).path
+        trained = Trained.model_validate_json((folder / "model.json").read_bytes())
+        return trained.model_copy(update={"weights": str(folder / trained.weights)})
+
+    async def _check_room(self, job: JobFile) -> None:
+        """Refuse at once what could never start."""
+        reason = self.targets.get(job.spec.target).room(job, ())
+        if reason is not None:
+            info = await self.targets.get(job.spec.target).info()
+            raise Invalid(
+                f"The target {info.name} has {info.cpus} cores and {info.gpus} GPUs: the job would wait for ever.",
+                hint="Ask for less, or choose another target (`mlex targets`).",
+            )
+
+    # ------------------------------------------------------------ looking
+
+    async def get(self, run: str) -> Job:
+        """A job by its id, or the newest of that name."""
+        return _job(await self.store.read(lambda tx: _find(tx, run)))
+
+    async def list(self, state: JobState | None = None, limit: int = 50) -> list[Job]:
+        """The newest jobs first."""
+        if limit < 1:
+            raise Invalid(f"limit={limit}: ask for at least one.")
+        query = select(jobs).order_by(jobs.c.number.desc()).limit(min(limit, 1000))
+        if state is not None:
+            query = query.where(jobs.c.state == state.value)
+        return await self.store.read(lambda tx: [_job(row) for row in tx.execute(query)])
+
+    def folder(self, job_id: str) -> JobFolder:
+        """Where a job's files are."""
+        return JobFolder(self.settings.home / "jobs" / job_id)
+
+    async def log(self, run: str, offset: int = 0) -> LogChunk:
+        """A piece of the log from an offset; a negative one counts from the end."""
+        job = await self.get(run)
+        try:
+            with self.folder(job.id).log.open("rb") as file:
+                size = file.seek(0, 2)
+                start = min(offset, size) if offset >= 0 else max(0, size + offset)
+                file.seek(start)
+                piece = file.read(LOG_AT_ONCE)
+        except FileNotFoundError:
+            return LogChunk(text="", offset=0, final=job.state.final)
+        if not job.state.final:  # a line that is still being written waits until it is whole
+            piece = piece[: piece.rfind(b"\n") + 1] or (piece if len(piece) == LOG_AT_ONCE else b"")
+        end = start + len(piece)
+        return LogChunk(text=piece.decode(errors="replace"), offset=end, final=job.state.final and end >= size)
+
+    async def why(self, run: str) -> Why:
+        """The reason for where a job stands, in words, with what to do about it."""
+        job = await self.get(run)
+        tail = (await self.log(job.id, -4000)).text.splitlines()[-12:]
+        return Why(
+            job=job.id,
+            name=job.name,
+            state=job.state,
+            reason=job.message or job.reason or REASONS[job.state],
+            hints=tuple(hint for hint in (job.hint, *HINTS[job.state]) if hint),
+            log_tail=tuple(tail),
+        )
+
+    # ------------------------------------------------------------ wishes
+
+    async def cancel(self, run: str) -> Job:
+        """Wish that a job stops; what has ended stays as it is."""
+
+        def wish(tx: Connection) -> Row:
+            row = _find(tx, run)
+            if JobState(row.state).final:
+                raise Conflict(f"{row.name} is {row.state}: there is nothing to cancel.")
+            tx.execute(update(jobs).where(jobs.c.id == row.id).values(cancel=max(row.asked, row.attempt)))
+            return _find(tx, row.id)
+
+        return _job(await self.store.write(wish))
+
+    async def resume(self, run: str) -> Job:
+        """Wish for another attempt of a job that ended without a result."""
+
+        def wish(tx: Connection) -> Row:
+            row = _find(tx, run)
+            state = JobState(row.state)
+            if state == JobState.DONE:
+                raise Conflict(f"{row.name} is done: there is nothing to resume.")
+            if not state.final:
+                raise Conflict(f"{row.name} is {row.state} already.")
+            waiting = {"state": JobState.WAITING, "reason": "resumed", "message": None, "hint": None, "ended": None}
+            wished = {"asked": max(row.asked, row.attempt + 1), "vanished": 0, "cancel": 0, "native_id": None}
+            tx.execute(update(jobs).where(jobs.c.id == row.id).values(**waiting, **wished))
+            append(tx, row.id, "state", {"state": "waiting", "reason": "resumed", "attempt": row.attempt})
+            return _find(tx, row.id)
+
+        return _job(await self.store.write(wish))
+
+    async def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        final = [state.value for state in JobState if state.final]
+        query = select(func.count()).select_from(jobs).where(jobs.c.state.not_in(final))
+        return await self.store.read(lambda tx: int(tx.execute(query).scalar_one()))
+
+
+REASONS = {
+    JobState.WAITING: "It waits to be started.",
+    JobState.QUEUED: "It is in the queue of its target.",
+    JobState.RUNNING: "It is running.",
+    JobState.DONE: "It is done.",
+    JobState.FAILED: "It failed.",
+    JobState.CANCELLED: "It was cancelled.",
+    JobState.LOST: "Nothing is known of it any more.",
+}
+RESUME = "Go on from the last checkpoint: mlex resume RUN"
+HINTS: dict[JobState, tuple[str, ...]] = {
+    JobState.WAITING: ("Take it back: mlex cancel RUN",),
+    JobState.QUEUED: ("Take it back: mlex cancel RUN",),
+    JobState.RUNNING: ("Watch it: mlex logs RUN -f",),
+    JobState.DONE: (),
+    JobState.FAILED: (RESUME,),
+    JobState.CANCELLED: (RESUME,),
+    JobState.LOST: (RESUME,),
+}
+
+
+def _stem(job: JobFile) -> str:
+    task = job.spec.task
+    return "run" if task.kind == "run" else task.model if task.kind == "train" else f"{task.data}-seg"
+
+
+def _insert(tx: Connection, job: JobFile, *, named: bool) -> Job:
+    """Commit the wish, unless the same caller's key has done so before."""
+    key = job.spec.key
+    if key is not None:
+        before = tx.execute(select(jobs).where(jobs.c.owner == job.owner, jobs.c.key == key)).one_or_none()
+        if before is not None:
+            same = JobFile.model_validate(before.file).spec.model_copy(update={"name": job.spec.name})
+            if same != job.spec:
+                raise Conflict(f"The key {key!r} was used for another request ({before.name}).")
+            return _job(before)
+    if not named:
+        job = job.model_copy(update={"name": _next_name(tx, job.name)})
+    job = job.model_copy(update={"spec": job.spec.model_copy(update={"name": job.name})})
+    tx.execute(
+        insert(jobs).values(
+            id=job.id,
+            name=job.name,
+            owner=job.owner,
+            target=job.spec.target,
+            key=key,
+            file=job.model_dump(mode="json"),
+            state=JobState.WAITING,
+            submitted=time.time(),
+        )
+    )
+    append(tx, job.id, "submitted", {"name": job.name, "task": job.spec.task.kind, "target": job.spec.target})
+    return _job(_find(tx, job.id))
+
+
+def _next_name(tx: Connection, stem: str) -> str:
+    """`tunet-07`: the stem and the next number that nobody has."""
+    stem = stem[:90]
+    used = tx.execute(select(jobs.c.name).where(jobs.c.name.startswith(f"{stem}-", autoescape=True))).scalars()
+    numbers = [int(end) for name in used if (end := name.removeprefix(f"{stem}-")).isdigit() and len(end) < 7]
+    return f"{stem}-{max(numbers, default=0) + 1:02d}"
+
+
+def _find(tx: Connection, run: str) -> Row:
+    query = select(jobs).where(or_(jobs.c.id == run, jobs.c.name == run)).order_by(jobs.c.number.desc()).limit(1)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        known = list(tx.execute(select(jobs.c.name).order_by(jobs.c.number.desc()).limit(500)).scalars())
+        shown = run if NAME.fullmatch(run) else repr(run[:80])
+        raise NotFound(f"There is no run {shown}.", hint=nearest(run, dict.fromkeys(known)) or "List them: mlex jobs")
+    return row
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _job(row: Row) -> Job:
+    file = JobFile.model_validate(row.file)
+    return Job(
+        id=row.id,
+        name=row.name,
+        spec=file.spec,
+        owner=row.owner,
+        state=JobState(row.state),
+        reason=row.reason,
+        message=row.message,
+        hint=row.hint,
+        native_id=row.native_id,
+        attempt=row.attempt,
+        submitted=datetime.fromtimestamp(row.submitted, timezone.utc),
+        started=_when(row.started),
+        ended=_when(row.ended),
+        seen=_when(row.seen),
+        exit_code=row.exit_code,
+        progress=row.progress,
+        metrics=row.metrics,
+        outputs=row.outputs,
+    )

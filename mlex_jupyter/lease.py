@@ -1,0 +1,56 @@
+"""Who keeps the jobs moving: one supervisor per home, held to that by a lock on a file.
+
+The lock belongs to an open file that the new supervisor inherits, so that of many who want to start one, one does,
+and the kernel lets go of it however the supervisor ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+from mlex_jupyter.settings import Settings
+
+LOCK = "supervisor.lock"
+
+
+def take(settings: Settings) -> int | None:
+    """The lock's descriptor, or None while somebody else holds it."""
+    descriptor = os.open(settings.home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def held(settings: Settings) -> bool:
+    """Whether a supervisor is at work."""
+    descriptor = take(settings)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def ensure_supervisor(settings: Settings) -> None:
+    """Start the home's supervisor unless it is there; it outlives whoever started it."""
+    descriptor = take(settings)
+    if descriptor is None:
+        return
+    try:
+        with open(settings.home / "supervisor.log", "ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "mlex_jupyter.supervisor", str(descriptor)],
+                cwd=settings.home,
+                env={**os.environ, **settings.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[descriptor],
+            )
+    finally:
+        os.close(descriptor)

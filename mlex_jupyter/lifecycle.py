@@ -1,0 +1,335 @@
+"""The life of a job, from waiting to its end: every change of state that is not somebody's wish is made here.
+
+    waiting ──► queued ──► running ──► done        result.json is there
+       ▲                      ├──────► failed      ending.json says why
+       │                      ├──────► cancelled   somebody asked, and the run saved and went
+       └── vanished, resumed ─┴──────► lost        gone without a word, once too often
+
+Wishes are columns that only the façade writes (`asked`, `cancel`); all others are written here, by the one
+supervisor whose epoch holds. Before anything is started, the attempt's number is committed; so whoever finds an
+attempt without a native id knows that its submission may or may not have happened, and looks it up.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select, update
+
+from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.errors import MlexError, TargetError, Unavailable
+from mlex_jupyter.events import append, append_many
+from mlex_jupyter.failpoints import failpoint
+from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.runevents import Found, read_events, summary
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.store import Row, Store, current_epoch, jobs
+from mlex_jupyter.targets import Seen, Targets
+from mlex_jupyter.types import Ending, JobFile, JobState, Result
+
+T = TypeVar("T")
+ACTIVE = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
+TAKEN = 79  # the exit code of a second copy of the same attempt: learn.run
+STATES_EVERY_S = 0.2
+RELOAD_EVERY_S = 2.0
+
+
+class Superseded(Exception):
+    """Another supervisor reigns; whatever this one knows is old."""
+
+
+def unfinished(tx: Connection) -> list[Row]:
+    """The jobs that have not ended, the oldest first."""
+    query = select(jobs).where(jobs.c.state.in_([state.value for state in ACTIVE])).order_by(jobs.c.number)
+    return list(tx.execute(query))
+
+
+class Lifecycle:
+    """Moves every unfinished job one step on, each time it looks."""
+
+    def __init__(self, store: Store, settings: Settings, targets: Targets, catalog: Catalog, epoch: int) -> None:
+        self.store = store
+        self.settings = settings
+        self.targets = targets
+        self.catalog = catalog
+        self.epoch = epoch
+        self._rows: list[Row] = []
+        self._files: dict[str, JobFile] = {}
+        self._told: dict[str, float] = {}  # native ids that were told to stop, and when
+        self._version: int | None = None
+        self._loaded = self._asked_states = 0.0
+
+    async def look(self) -> bool:
+        """Do what is to be done now; True while any job has not ended."""
+        version = self.store.version()
+        if version != self._version or time.monotonic() - self._loaded > RELOAD_EVERY_S:
+            self._version, self._loaded = version, time.monotonic()
+            await self._reload()
+            for row in self._rows:
+                await self._step(row, self._heed)
+        await self._take_in([row for row in self._rows if row.state != JobState.WAITING])
+        if time.monotonic() - self._asked_states > STATES_EVERY_S:
+            self._asked_states = time.monotonic()
+            await self._observe([row for row in self._rows if row.native_id and row.state != JobState.WAITING])
+        return bool(self._rows)
+
+    async def _reload(self) -> None:
+        self._rows = await self.store.read(unfinished)
+        known = self._files
+        self._files = {row.id: known.get(row.id) or JobFile.model_validate(row.file) for row in self._rows}
+
+    async def _step(self, row: Row, move: Callable[[Row], Awaitable[None]]) -> None:
+        """Make one job's move; what goes wrong with it ends that job, in words, and no other."""
+        try:
+            await move(row)
+        except (Superseded, Unavailable):
+            raise
+        except MlexError as error:
+            await self._end(row, JobState.FAILED, message=error.message, hint=error.hint)
+        except OSError as error:
+            await self._change(row, reason=f"{error.strerror or error}; trying again")
+        except Exception as error:
+            traceback.print_exc()
+            message = f"It could not be handled: {type(error).__name__}: {error}."
+            await self._end(row, JobState.FAILED, message=message, hint="Look at supervisor.log in the home folder.")
+
+    # ------------------------------------------------------------ wishes
+
+    async def _heed(self, row: Row) -> None:
+        """Do what somebody wants of this job."""
+        if row.state == JobState.WAITING:
+            await self._wait(row)
+        elif row.native_id is None:
+            await self._submit(row)
+        elif row.cancel >= row.attempt:
+            await self._stop(row)
+
+    async def _wait(self, row: Row) -> None:
+        """Start it if it may start; otherwise say why it waits."""
+        if row.cancel >= row.asked:
+            return await self._end(row, JobState.CANCELLED, reason="cancelled before it began")
+        if (obstacle := await self._obstacle(row)) is not None:
+            return await self._end(row, JobState.CANCELLED, reason=obstacle)
+        reason = await self._reason_to_wait(row)
+        if reason is None:
+            await self._begin(row)
+        elif reason != row.reason:
+            await self._change(row, reason=reason)
+
+    async def _followed(self, row: Row) -> list[Row]:
+        """The jobs that this one comes after."""
+        ids = self._files[row.id].spec.after
+        return await self.store.read(lambda tx: list(tx.execute(select(jobs).where(jobs.c.id.in_(ids))))) if ids else []
+
+    async def _obstacle(self, row: Row) -> str | None:
+        ended = [job for job in await self._followed(row) if JobState(job.state).final and job.state != JobState.DONE]
+        return f"{ended[0].name}, which it was to follow, is {ended[0].state} (Dependency)" if ended else None
+
+    async def _reason_to_wait(self, row: Row) -> str | None:
+        for job in await self._followed(row):
+            if job.state != JobState.DONE:
+                return f"after {job.name} (Dependency)"
+        beside = [other for other in await self.store.read(unfinished) if other.target == row.target]
+        active = [self._files[other.id] for other in beside if other.state != JobState.WAITING and other.id in self._files]
+        return self.targets.get(row.target).room(self._files[row.id], active)
+
+    async def _begin(self, row: Row) -> None:
+        """Commit the attempt's number, then start it."""
+        begun = await self._change(
+            row, state=JobState.QUEUED, attempt=row.asked, native_id=None, reason="starting", ended=None, exit_code=None
+        )
+        failpoint("supervisor.before_submit")
+        await self._submit(begun)
+
+    async def _submit(self, row: Row) -> None:
+        """Start an attempt that has no native id: perhaps for the first time, perhaps its answer was lost."""
+        target, folder = self.targets.get(row.target), self._folder(row)
+        try:
+            native_id = await target.find(row.id, row.attempt)
+            if native_id is None and folder.claimed(row.attempt):
+                return await self._judge(row, Seen(state=JobState.LOST, reason="its process is gone"))
+            if native_id is None:
+                JobFolder.make(folder.path, self._files[row.id])
+                command = [sys.executable, "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
+                native_id = await target.submit(self._files[row.id], str(folder.path), command)
+                failpoint("supervisor.after_submit")
+        except TargetError as error:
+            if not error.transient:
+                raise
+            return
+        await self._change(row, native_id=native_id, reason=None)
+
+    async def _stop(self, row: Row) -> None:
+        """Tell a run to save and go; after the grace, end it."""
+        told = self._told.setdefault(row.native_id, time.monotonic())
+        force = time.monotonic() - told > self.settings.stop_grace_s
+        await self.targets.get(row.target).cancel(row.native_id, force=force)
+
+    # ------------------------------------------------------------ running
+
+    async def _take_in(self, rows: list[Row]) -> None:
+        """Copy what the runs said since into the stream, all jobs in one transaction."""
+        news = [(row, found) for row in rows if (found := self._read(row)).end > row.offset]
+        if news:
+            await self._write(lambda tx: [take_in(tx, row, found) for row, found in news])
+            failpoint("supervisor.took_in")
+            await self._reload()
+
+    def _read(self, row: Row) -> Found:
+        return read_events(self._folder(row).events, row.offset)
+
+    async def _observe(self, rows: list[Row]) -> None:
+        """Ask each target once about all of its jobs, and believe the folders about how they ended."""
+        for name in {row.target for row in rows}:
+            mine = [row for row in rows if row.target == name]
+            try:
+                seen = await self.targets.get(name).states([row.native_id for row in mine])
+            except TargetError:
+                continue  # a target that does not answer changes no state
+            for row in mine:
+                await self._step(row, lambda row: self._judge(row, seen[row.native_id]))
+
+    async def _judge(self, row: Row, seen: Seen) -> None:
+        """Decide from what the target saw, and then from what the folder says, where the job stands."""
+        folder = self._folder(row)
+        result, ending = folder.result(), folder.ending(row.attempt)
+        if result is not None:
+            return await self._finish(row, result)
+        if ending is not None:
+            return await self._close(row, ending)
+        if not seen.state.final:
+            if row.state == JobState.QUEUED and folder.claimed(row.attempt):
+                await self._change(row, state=JobState.RUNNING, started=row.started or time.time(), reason=None)
+        elif seen.exit_code == TAKEN:  # another copy of this attempt is at work: look it up
+            await self._change(row, native_id=None)
+        else:
+            await self._vanished(row, seen)
+
+    async def _close(self, row: Row, ending: Ending) -> None:
+        """The run said how it ended."""
+        if ending.state != JobState.CANCELLED:
+            await self._end(row, ending.state, message=ending.message, hint=ending.hint, exit_code=ending.exit_code)
+        else:
+            await self._vanished(row, Seen(state=JobState.LOST, reason=ending.message, exit_code=ending.exit_code))
+
+    async def _vanished(self, row: Row, seen: Seen) -> None:
+        """Gone without a result: because somebody asked; else go on from the checkpoint, but not for ever."""
+        task = self._files[row.id].spec.task
+        retries = task.retries if task.kind == "run" else self.settings.retries
+        reason = (seen.reason or "it ended without a word").rstrip(".")
+
+        def decide(tx: Connection) -> Row:
+            wish = tx.execute(select(jobs.c.cancel).where(jobs.c.id == row.id)).scalar_one()
+            ended = {"ended": time.time(), "exit_code": seen.exit_code}
+            if wish >= row.attempt:
+                return set_job(tx, row, state=JobState.CANCELLED, reason=reason, **ended)
+            if row.vanished < retries:
+                return set_job(
+                    tx,
+                    row,
+                    state=JobState.WAITING,
+                    asked=row.attempt + 1,
+                    vanished=row.vanished + 1,
+                    native_id=None,
+                    reason=f"{reason}; going on from its checkpoint",
+                )
+            return set_job(
+                tx,
+                row,
+                state=JobState.LOST if seen.exit_code is None else JobState.FAILED,
+                reason=None,
+                message=f"The run ended without a result: {reason}.",
+                hint="Look at the log, then resume it: it goes on from its checkpoint.",
+                **ended,
+            )
+
+        await self._take_in_all(row)
+        self._closed(await self._write(decide))
+
+    # ------------------------------------------------------------ ended
+
+    async def _finish(self, row: Row, result: Result) -> None:
+        """Publish the result: state, outputs and the new dataset in one transaction, so never twice and never half."""
+        await self._take_in_all(row)
+        failpoint("supervisor.before_finish")
+
+        def finish(tx: Connection) -> Row:
+            outputs = [output.model_dump(mode="json") for output in result.outputs]
+            if result.dataset is not None:
+                registered = self.catalog.insert(tx, result.dataset, unique_name=False)
+                outputs.append({"kind": "dataset", "name": registered.name, "ref": registered.id})
+            known = tx.execute(select(jobs.c.metrics).where(jobs.c.id == row.id)).scalar_one()
+            ended = {"ended": time.time(), "exit_code": 0, "reason": None, "message": None, "hint": None}
+            found = {"outputs": outputs, "metrics": {**known, **result.metrics}}
+            return set_job(tx, row, state=JobState.DONE, **ended, **found)
+
+        self._closed(await self._write(finish))
+        failpoint("supervisor.after_finish")
+
+    async def _end(self, row: Row, state: JobState, **values: Any) -> None:
+        await self._take_in_all(row)
+        await self._change(row, state=state, ended=time.time(), **{"reason": None, **values})
+
+    async def _take_in_all(self, row: Row) -> None:
+        """Whatever the run said before it ended comes before its end in the stream."""
+        offset = await self.store.read(lambda tx: tx.execute(select(jobs.c.offset).where(jobs.c.id == row.id)).scalar_one())
+        while (found := read_events(self._folder(row).events, offset)).end > offset:
+            piece, begin = found, offset
+            await self._write(lambda tx: take_in(tx, row, piece, begin))
+            offset = found.end
+
+    def _closed(self, row: Row) -> None:
+        """Nothing more will come from this attempt."""
+        self._note(row)
+        if row.native_id is not None:
+            self._told.pop(row.native_id, None)
+            self.targets.get(row.target).forget(row.native_id)
+
+    # ------------------------------------------------------------ writing
+
+    async def _change(self, row: Row, **values: Any) -> Row:
+        changed = await self._write(lambda tx: set_job(tx, row, **values))
+        if JobState(changed.state).final:
+            self._closed(changed)
+        else:
+            self._note(changed)
+        return changed
+
+    def _note(self, row: Row) -> None:
+        """Keep the last word beside the run, so that a lost database can be rebuilt."""
+        self._folder(row).note_state({"state": row.state, "attempt": row.attempt, "native_id": row.native_id})
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        def checked(tx: Connection) -> T:
+            if current_epoch(tx) != self.epoch:
+                raise Superseded
+            return work(tx)
+
+        return await self.store.write(checked)
+
+    def _folder(self, row: Row) -> JobFolder:
+        return JobFolder(self.settings.home / "jobs" / row.id)
+
+
+def set_job(tx: Connection, row: Row, **values: Any) -> Row:
+    """Change a job's columns, and tell of it when people can see the difference."""
+    tx.execute(update(jobs).where(jobs.c.id == row.id).values(seen=time.time(), **values))
+    changed = tx.execute(select(jobs).where(jobs.c.id == row.id)).one()
+    if (changed.state, changed.reason) != (row.state, row.reason):
+        told = {"state": changed.state, "reason": changed.reason, "attempt": changed.attempt}
+        append(tx, row.id, "state", {**told, "message": changed.message, "hint": changed.hint})
+    return changed
+
+
+def take_in(tx: Connection, row: Row, found: Found, begin: int | None = None) -> None:
+    """Append a run's events, and move its offset, once: a piece that is in the stream already is left alone."""
+    begin = row.offset if begin is None else begin
+    now = tx.execute(select(jobs.c.offset, jobs.c.metrics).where(jobs.c.id == row.id)).one()
+    if now.offset == begin:
+        changes = summary(found.events, now.metrics)
+        tx.execute(update(jobs).where(jobs.c.id == row.id).values(offset=found.end, **changes))
+        append_many(tx, [(event.at, row.id, event.kind, event.values) for event in found.events])

@@ -1,0 +1,153 @@
+"""How the extension is loaded: three routes now, everything behind them when it is first needed.
+
+The engine (pydantic, SQLAlchemy, …) is imported in a thread shortly after the server has started, so that starting
+it costs nothing and the first request does not wait either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.utils import url_path_join
+from tornado import web, websocket
+
+from mlex_jupyter import __version__
+
+if TYPE_CHECKING:
+    from mlex_jupyter.server.service import Service
+
+BASE = "mlex/api/v1"
+WARM_UP_AFTER_S = 1.0
+LOOK_AFTER_JOBS_EVERY_S = 2.0
+
+
+class Later:
+    """The service behind the routes, made once, in a thread, when it is first needed."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._made: asyncio.Future[Service] | None = None
+
+    async def get(self) -> Service:
+        """The service; whoever asks first has it made."""
+        if self._made is None or (self._made.done() and self._made.exception()):
+            self._made = asyncio.get_running_loop().run_in_executor(None, self._make)
+        return await asyncio.shield(self._made)
+
+    def _make(self) -> Service:
+        from mlex_jupyter.server.service import Service
+
+        return Service.from_config(self._config)
+
+    async def look_after_jobs(self) -> None:
+        """As long as the server lives, a supervisor that was killed is replaced while jobs need one."""
+        await asyncio.sleep(WARM_UP_AFTER_S)
+        while True:
+            service = await self.get()
+            await service.look_after_jobs()
+            await asyncio.sleep(LOOK_AFTER_JOBS_EVERY_S)
+
+
+class RestHandler(APIHandler):
+    """Every REST route: what it is is said by the table of verbs."""
+
+    auth_resource = "mlex"
+
+    def initialize(self, later: Later) -> None:
+        """Know where the service is."""
+        self.later = later
+
+    async def _answer(self, path: str) -> None:
+        service = await self.later.get()
+        answer = await service.answer(
+            self.request.method or "GET",
+            path,
+            {name: self.get_query_arguments(name, strip=False) for name in self.request.query_arguments},
+            self.request.body,
+        )
+        self.set_status(answer.status)
+        self.set_header("Content-Type", answer.content_type)
+        if answer.cache_s:
+            self.set_header("Cache-Control", f"private, max-age={answer.cache_s}")
+        self.finish(answer.body)
+
+    @web.authenticated
+    @authorized("read")
+    async def get(self, path: str) -> None:
+        """Read something."""
+        await self._answer(path)
+
+    @web.authenticated
+    @authorized("write")
+    async def post(self, path: str) -> None:
+        """Ask for something."""
+        await self._answer(path)
+
+
+class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
+    """The events after an id, as they happen: each message is a JSON array."""
+
+    auth_resource = "mlex"
+
+    def initialize(self, later: Later) -> None:
+        """Know where the service is."""
+        self.later = later
+        self._sending: asyncio.Task[None] | None = None
+
+    @ws_authenticated
+    @authorized("read")
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Upgrade to a WebSocket."""
+        await super().get(*args, **kwargs)
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        """Send what happened since, then what happens."""
+        super().open(*args, **kwargs)
+        self.set_nodelay(True)
+        after = self.get_query_argument("after", "")
+        if not after.isdigit():
+            self.close(4400, "after: the id of an event")
+            return
+        self._sending = asyncio.create_task(self._send(int(after)))
+
+    async def _send(self, after: int) -> None:
+        service = await self.later.get()
+        try:
+            async for batch in service.stream(after):
+                await self.write_message(batch)
+        except websocket.WebSocketClosedError:
+            return
+        except Exception:
+            self.log.exception("The stream of events broke off")
+            self.close(1011, "the stream broke off; connect again")
+
+    def on_message(self, message: str | bytes) -> None:
+        """The stream goes one way; what comes back is only a sign of life."""
+
+    def on_close(self) -> None:
+        """Stop sending."""
+        super().on_close()
+        if self._sending is not None:
+            self._sending.cancel()
+
+
+def load(server: Any) -> None:
+    """Add the routes and the block that tells the front end that they are there."""
+    app, later = server.web_app, Later(server.config)
+    base = url_path_join(app.settings["base_url"], BASE)
+    app.add_handlers(
+        ".*$",
+        [
+            (url_path_join(base, "stream"), StreamHandler, {"later": later}),
+            (url_path_join(base, "(.*)"), RestHandler, {"later": later}),
+        ],
+    )
+    page = app.settings.setdefault("page_config_data", {})
+    page["mlex"] = {"version": __version__, "guided": bool(os.environ.get("MLEX_GUIDED"))}
+    server.io_loop.add_callback(later.look_after_jobs)
+    server.log.info("MLEx %s is at %s", __version__, base)

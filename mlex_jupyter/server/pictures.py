@@ -1,0 +1,59 @@
+"""Pictures over HTTP: a slice of a dataset, and what a run shows of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
+
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.errors import Invalid, NotFound
+from mlex_jupyter.server.http import Answer
+
+PNG = "image/png"
+DATASET = re.compile(r"/?datasets/([^/]+)/picture")
+RUN = re.compile(r"/?jobs/([^/]+)/picture")
+
+
+async def picture_of(mlex: Mlex, path: str, query: Mapping[str, Sequence[str]]) -> Answer | None:
+    """The picture at this path, or None where the path is none of a picture."""
+    if match := DATASET.fullmatch(path):
+        return await _slice(mlex, unquote(match[1]), query)
+    if match := RUN.fullmatch(path):
+        return await _of_run(mlex, unquote(match[1]), _number(query, "epoch"))
+    return None
+
+
+async def _slice(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> Answer:
+    from mlex_jupyter.data.pictures import slice_png
+
+    dataset = await mlex.dataset(name)
+    axis, index, size = (_number(query, name) for name in ("axis", "index", "size"))
+    overlay = await mlex.label_sets.get(dataset.id, query["labels"][-1]) if "labels" in query else None
+    png = await asyncio.to_thread(
+        slice_png, dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay
+    )
+    return Answer(200, png, PNG, cache_s=0 if overlay else 3600)
+
+
+async def _of_run(mlex: Mlex, run: str, epoch: int | None) -> Answer:
+    job = await mlex.job(run)
+    folder = mlex.job_list.folder(job.id).path
+    if epoch is not None:
+        wanted = [folder / "pictures" / f"epoch-{epoch:04d}.png"]
+    else:
+        wanted = [folder / "picture.png", *sorted((folder / "pictures").glob("epoch-*.png"), reverse=True)[:1]]
+    for file in wanted:
+        if file.is_file() and not file.is_symlink():
+            return Answer(200, await asyncio.to_thread(file.read_bytes), PNG)
+    raise NotFound(f"{job.name} has no picture yet.")
+
+
+def _number(query: Mapping[str, Sequence[str]], name: str) -> int | None:
+    if name not in query:
+        return None
+    text = query[name][-1]
+    if not text.isdecimal() or len(text) > 9:
+        raise Invalid(f"{name}: a number, not {text[:40]!r}.")
+    return int(text)

@@ -1,0 +1,61 @@
+"""What stands behind the routes: one engine, the table of verbs, the stream, the pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.errors import MlexError
+from mlex_jupyter.server.config import settings_from
+from mlex_jupyter.server.http import Answer, Router, as_answer
+from mlex_jupyter.server.pictures import picture_of
+from mlex_jupyter.types import Event
+
+log = logging.getLogger(__name__)
+EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
+
+
+class Service:
+    """One engine behind HTTP."""
+
+    def __init__(self, mlex: Mlex) -> None:
+        self.mlex = mlex
+        self.router = Router(mlex)
+
+    @classmethod
+    def from_config(cls, config: Any) -> Service:
+        """The service that a Jupyter configuration asks for; its database is opened here, in this thread."""
+        mlex = Mlex(settings_from(config))
+        mlex.store.version()
+        return cls(mlex)
+
+    async def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], body: bytes) -> Answer:
+        """Whatever is asked, there is an answer: the result, or a Problem in words."""
+        try:
+            if method == "GET" and (picture := await picture_of(self.mlex, path, query)):
+                return picture
+            return await self.router.answer(method, path, query, body)
+        except MlexError as error:
+            return as_answer(error)
+        except Exception:
+            log.exception("%s %s failed", method, path)
+            return as_answer(MlexError("The server failed at this; its log says why.", hint="Run `mlex doctor`."))
+
+    async def stream(self, after: int) -> AsyncIterator[bytes]:
+        """The events after an id as JSON arrays, for ever."""
+        async for batch in self.mlex.event_stream.follow(after):
+            yield EVENTS.dump_json(batch)
+
+    async def look_after_jobs(self) -> None:
+        """Replace a supervisor that is gone while jobs need one."""
+        try:
+            if await self.mlex.job_list.unfinished():
+                self.mlex.keep_moving()
+        except (MlexError, OSError) as error:
+            log.warning("Could not look after the jobs: %s", error)
+
+

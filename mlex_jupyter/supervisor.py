@@ -1,0 +1,74 @@
+"""The one process per home that keeps jobs moving: `python -m mlex_jupyter.supervisor LOCK`.
+
+It is started by whoever needs it, holds the lock it was given, and goes when nothing has been left to do for a while.
+It may be killed at any moment: the next one reads the database and the job folders, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from mlex_jupyter import lease
+from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.errors import Unavailable
+from mlex_jupyter.lifecycle import Lifecycle, Superseded, unfinished
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.store import Store, next_epoch
+from mlex_jupyter.targets import Targets
+
+LOOK_EVERY_S = 0.02
+
+
+async def supervise(settings: Settings) -> bool:
+    """Keep the home's jobs moving; True when nothing has been left to do for `idle_s`, False when told to go."""
+    store = Store.open(settings)
+    epoch = await store.write(next_epoch)
+    lifecycle = Lifecycle(store, settings, Targets(settings), Catalog(store, settings), epoch)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    last_busy = time.monotonic()
+    idle = False
+    while not stop.is_set() and not idle:
+        try:
+            if await lifecycle.look():
+                last_busy = time.monotonic()
+        except Superseded:
+            break
+        except Unavailable as error:  # a full disk or a busy database: nothing was lost, so look again
+            print(f"{time.strftime('%F %T')} {error.message}", file=sys.stderr, flush=True)
+            last_busy = time.monotonic()
+            await asyncio.sleep(1)
+        await asyncio.sleep(LOOK_EVERY_S)
+        idle = time.monotonic() - last_busy > settings.idle_s
+    store.close()
+    return idle
+
+
+def main(lock: int) -> None:
+    """Supervise while holding the lock; look once more after letting go, in case somebody asked in between."""
+    settings = Settings.load()
+    os.set_inheritable(lock, False)
+    while asyncio.run(supervise(settings)):
+        os.close(lock)
+        again = lease.take(settings) if has_work(settings) else None
+        if again is None:
+            return
+        lock = again
+
+
+def has_work(settings: Settings) -> bool:
+    """Whether any job has not ended."""
+    store = Store.open(settings)
+    try:
+        return bool(store.read_now(unfinished))
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

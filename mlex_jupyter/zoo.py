@@ -1,0 +1,284 @@
+"""The zoo: architectures that can be trained, and models that somebody published.
+
+Describing an architecture may need torch, so it is done in a process of its own (`learn.describe`) and kept in
+`<home>/cache/architectures.json` for as long as the package that defines it stays the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import json
+import sys
+import time
+from collections.abc import Mapping
+from importlib.machinery import PathFinder
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from pydantic import JsonValue, ValidationError
+from sqlalchemy import Connection, func, insert, select
+
+from mlex_jupyter.blobs import Blobs
+from mlex_jupyter.errors import Conflict, Invalid, NotFound, Unavailable, nearest
+from mlex_jupyter.events import append
+from mlex_jupyter.files import write_whole
+from mlex_jupyter.plugins import distribution, entry_points
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.store import Store, models
+from mlex_jupyter.types import Architecture, Job, JobFile, Model, Params, Trained, ZooEntry, new_id, now
+
+DESCRIBE_S = 120
+
+
+class Zoo:
+    """The architectures of this installation and the models of this home."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.settings = settings
+        self.blobs = Blobs(settings)
+        self._describing = asyncio.Lock()
+        self._described: dict[str, dict[str, Any]] = {}
+
+    # ------------------------------------------------------------ architectures
+
+    async def architectures(self) -> list[Architecture]:
+        """All that can be described; a broken plugin is left out, and `broken()` says why."""
+        described = await self._describe()
+        return [Architecture.model_validate(found) for found in described.values() if "error" not in found]
+
+    async def broken(self) -> dict[str, str]:
+        """The architectures that cannot be used, with one sentence each."""
+        return {name: found["error"] for name, found in (await self._describe()).items() if "error" in found}
+
+    async def architecture(self, name: str) -> Architecture:
+        """One architecture by its name."""
+        described = await self._describe()
+        if name not in described:
+            hint = nearest(name, described) or "List them with `mlex architectures`."
+            raise NotFound(f"There is no architecture {name!r}.", hint=hint)
+        found = described[name]
+        if "error" in found:
+            raise Unavailable(f"The architecture {name} cannot be used: {found['error']}", hint="Run `mlex doctor`.")
+        return Architecture.model_validate(found)
+
+    async def _describe(self) -> dict[str, dict[str, Any]]:
+        """Every architecture's description, from the cache where its package has not changed."""
+        async with self._describing:
+            entries = entry_points("mlex.models")
+            marks = {name: _mark(entry) for name, entry in entries.items()}
+            if {name: found["mark"] for name, found in self._described.items()} != marks:
+                kept = {**self._described, **self._read_cache()}
+                known = {name: kept[name] for name in marks if name in kept and kept[name]["mark"] == marks[name]}
+                if missing := sorted(marks.keys() - known.keys()):
+                    fresh = await describe(missing)
+                    known |= {name: {"mark": marks[name], "says": fresh[name]} for name in missing}
+                    self._write_cache(known)
+                self._described = {name: known[name] for name in marks}
+            return {name: found["says"] for name, found in self._described.items()}
+
+    @property
+    def _cache(self) -> Path:
+        return self.settings.home / "cache" / "architectures.json"
+
+    def _read_cache(self) -> dict[str, dict[str, Any]]:
+        try:
+            return dict(json.loads(self._cache.read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _write_cache(self, known: Mapping[str, Any]) -> None:
+        good = {name: found for name, found in known.items() if "error" not in found["says"]}
+        self._cache.parent.mkdir(mode=0o700, exist_ok=True)
+        write_whole(self._cache, json.dumps(good), durable=False)
+
+    def complete_params(self, architecture: Architecture, params: Params) -> Params:
+        """These parameters with every default filled in, or an Invalid that names the one that is wrong."""
+        schema = architecture.params_schema
+        known: dict[str, Any] = schema["properties"]  # type: ignore[assignment]
+        for name in params:
+            if name not in known:
+                hint = nearest(name, known) or f"It has {', '.join(known)}."
+                raise Invalid(f"{architecture.name} has no parameter {name!r}.", hint=hint)
+        complete = {name: params.get(name, field.get("default")) for name, field in known.items()}
+        validator = jsonschema.Draft202012Validator(schema)
+        for error in validator.iter_errors(complete):
+            where = ".".join(map(str, error.absolute_path))
+            described = known.get(where, {}).get("description")
+            raise Invalid(f"{architecture.name}: {where} = {error.instance!r} will not do: {error.message}.", hint=described)
+        return complete
+
+    # ------------------------------------------------------------ published models
+
+    async def search(self, query: str = "*", task: str | None = None) -> list[ZooEntry]:
+        """Models (the newest version of each) and architectures whose name, title or tag matches, models first."""
+        newest = select(models.c.name, func.max(models.c.version).label("version")).group_by(models.c.name).subquery()
+        rows = select(models.c.record).join(
+            newest, (models.c.name == newest.c.name) & (models.c.version == newest.c.version)
+        )
+        published = await self.store.read(
+            lambda tx: [Model.model_validate(row.record) for row in tx.execute(rows.order_by(models.c.created.desc()))]
+        )
+        tasks = {architecture.name: architecture for architecture in await self.architectures()}
+        entries = [
+            *(_model_entry(model, tasks.get(model.architecture)) for model in published),
+            *(_architecture_entry(architecture) for architecture in tasks.values()),
+        ]
+        return [entry for entry in entries if _matches(entry, query) and task in (None, entry.task)]
+
+    async def model(self, name: str, version: int | None = None) -> Model:
+        """A published model, the newest version unless one is asked for."""
+        if found := await self.find(name, version):
+            return found
+        known = await self.store.read(lambda tx: list(tx.execute(select(models.c.name).distinct()).scalars()))
+        which = f"{name!r}" if version is None else f"{name!r} in version {version}"
+        raise NotFound(f"There is no model {which} in the zoo.", hint=nearest(name, known) or "List them: mlex models")
+
+    async def find(self, name: str, version: int | None = None) -> Model | None:
+        """`model`, or None where there is none."""
+        query = select(models.c.record).where(models.c.name == name).order_by(models.c.version.desc()).limit(1)
+        if version is not None:
+            query = query.where(models.c.version == version)
+        record = await self.store.read(lambda tx: tx.execute(query).scalar())
+        return None if record is None else Model.model_validate(record)
+
+    def trained(self, model: Model) -> Trained:
+        """A published model as prediction loads it: its weights are a blob of this home."""
+        entry = entry_points("mlex.models").get(model.architecture)
+        if entry is None:
+            raise Unavailable(
+                f"{model.name} needs the architecture {model.architecture}, which is not installed here.",
+                hint="Install the package that it came from.",
+            )
+        return Trained(
+            architecture=model.architecture,
+            builder=entry.value,
+            params=model.params,
+            classes=model.classes,
+            preprocessing=model.preprocessing,
+            weights=str(self.blobs.path(model.weights)),
+        )
+
+    async def publish(self, job: Job, trained: Trained, file: JobFile, **card: Any) -> Model:
+        """Put a training's network into the zoo, as the next version of that name; once for each run and name."""
+        weights = await asyncio.to_thread(self.blobs.put, Path(trained.weights))
+        if file.data is None or file.labels is None:
+            raise Invalid(f"{job.name} names no data or labels, so it is no training.")
+        try:
+            model = Model(
+                id=new_id("model"),
+                version=1,
+                architecture=trained.architecture,
+                params=trained.params,
+                weights=weights,
+                preprocessing=trained.preprocessing,
+                classes=trained.classes,
+                run=job.id,
+                dataset=file.data.id,
+                labels=file.labels.id,
+                metrics=job.metrics,
+                created=now(),
+                **card,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Invalid(f"The model's {first['loc'][0]} will not do: {first['msg']}.") from error
+        return await self.store.write(lambda tx: _insert(tx, model))
+
+
+async def describe(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Ask a process of its own what these architectures are; whatever it does, there is an answer for each."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mlex_jupyter.learn.describe",
+        *names,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), DESCRIBE_S)
+        found: list[dict[str, JsonValue]] = json.loads(out)
+        return {str(says["name"]): says for says in found}
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        reason = f"describing it took more than {DESCRIBE_S} s."
+    except ValueError:
+        last = err.decode(errors="replace").strip().splitlines()[-1:]
+        reason = last[0] if last else "describing it ended without an answer."
+    if len(names) == 1:
+        return {names[0]: {"name": names[0], "error": reason}}
+    alone = [await describe([name]) for name in names]  # one of them broke it for all: find out which
+    return {name: says for answer in alone for name, says in answer.items()}
+
+
+def _mark(entry: EntryPoint) -> str:
+    """What changes when an architecture's package does: its version, and its source file in a checkout."""
+    version = entry.dist.version if entry.dist else ""
+    sources = (entry.module, "mlex_jupyter.learn.params", "mlex_jupyter.learn.describe")
+    return ":".join([entry.value, distribution(entry), version, *(_stamp(module) for module in sources)])
+
+
+def _stamp(module: str) -> str:
+    """A module's time of change, without importing it or the packages it is in."""
+    top, *rest = module.split(".")
+    found = PathFinder.find_spec(top)
+    if found is None or found.origin is None:
+        return ""
+    place = Path(found.origin).parent.joinpath(*rest) if rest else Path(found.origin).with_suffix("")
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.exists():
+            return str(file.stat().st_mtime_ns)
+    return ""
+
+
+def _insert(tx: Connection, model: Model) -> Model:
+    before = tx.execute(select(models).where(models.c.name == model.name, models.c.run == model.run)).one_or_none()
+    if before is not None:
+        return Model.model_validate(before.record)
+    newest = tx.execute(select(func.max(models.c.version)).where(models.c.name == model.name)).scalar() or 0
+    if model.name in entry_points("mlex.models"):
+        raise Conflict(f"{model.name} is the name of an architecture.", hint="Choose another name for the model.")
+    model = model.model_copy(update={"version": newest + 1})
+    record = model.model_dump(mode="json")
+    columns = {"id": model.id, "name": model.name, "version": model.version, "run": model.run}
+    tx.execute(insert(models).values(**columns, record=record, created=time.time()))
+    append(tx, model.id, "model", {"name": model.name, "version": model.version, "run": model.run})
+    return model
+
+
+def _model_entry(model: Model, architecture: Architecture | None) -> ZooEntry:
+    return ZooEntry(
+        name=model.name,
+        kind="model",
+        version=model.version,
+        title=model.title or (architecture.title if architecture else model.architecture),
+        architecture=model.architecture,
+        task=architecture.task if architecture else "segmentation",
+        metrics=model.metrics,
+        tags=model.tags,
+        run=model.run,
+        created=model.created,
+    )
+
+
+def _architecture_entry(architecture: Architecture) -> ZooEntry:
+    return ZooEntry(
+        name=architecture.name,
+        kind="architecture",
+        title=architecture.title,
+        architecture=architecture.name,
+        task=architecture.task,
+    )
+
+
+def _matches(entry: ZooEntry, query: str) -> bool:
+    pattern = query.lower() if any(sign in query for sign in "*?[") else f"*{query.lower()}*"
+    return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in (entry.name, entry.title, *entry.tags))
+
+
