@@ -37,6 +37,7 @@ from mlex_jupyter.types import (
     TrainTask,
     Why,
     ZooEntry,
+    checked,
 )
 from mlex_jupyter.verbs import verb
 
@@ -237,7 +238,7 @@ class Mlex:
         wait: bool = False,
     ) -> Job:
         """Train an architecture on the labelled pixels of a dataset."""
-        task = TrainTask(model=model, data=data, labels=labels, params=params)
+        task = checked(TrainTask, model=model, data=data, labels=labels, params=params)
         return await self._ask(task, name, target, resources, after, key, wait)
 
     @verb(flags={"name": "o"})
@@ -255,7 +256,7 @@ class Mlex:
         wait: bool = False,
     ) -> Job:
         """Segment a whole dataset with a finished run or a published model."""
-        task = PredictTask(model=model, version=version, data=data)
+        task = checked(PredictTask, model=model, version=version, data=data)
         return await self._ask(task, name, target, resources, after, key, wait)
 
     @verb(flags={"name": "o"})
@@ -272,7 +273,8 @@ class Mlex:
         wait: bool = False,
     ) -> Job:
         """Run a command of your own as a job: `mlex run -- python script.py`."""
-        return await self._ask(RunTask(argv=argv, retries=retries), name, target, resources, after, key, wait)
+        task = checked(RunTask, argv=argv, retries=retries)
+        return await self._ask(task, name, target, resources, after, key, wait)
 
     async def _ask(
         self,
@@ -284,7 +286,7 @@ class Mlex:
         key: str | None,
         wait: bool,
     ) -> Job:
-        spec = JobSpec(name=name, task=task, target=target, resources=resources, after=after, key=key)
+        spec = checked(JobSpec, name=name, task=task, target=target, resources=resources, after=after, key=key)
         job = await self.submit(spec)
         return await self.wait(job.id) if wait else job
 
@@ -329,7 +331,9 @@ class Mlex:
             await self.store.changed(within_s=1)
             job = await self.job(job.id)
         if job.state != JobState.DONE:
-            raise JobEnded(f"{job.name} {job.state.value}: {job.message or job.reason}", hint=job.hint or f"mlex why {job.name}")
+            raise JobEnded(
+                f"{job.name} {job.state.value}: {job.message or job.reason}", hint=job.hint or f"mlex why {job.name}"
+            )
         return job
 
     @verb("GET", "/jobs/{run}/log", shell=False)

@@ -5,14 +5,14 @@ An object stands for its name: a `Job` where a run is meant, a `Dataset` (or the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from mlex_jupyter.errors import Invalid, nearest
-from mlex_jupyter.types import Architecture, Dataset, Job, LabelSet, Model, Record, TargetInfo, ZooEntry
+from mlex_jupyter.types import Architecture, Dataset, Job, LabelSet, Model, Record, TargetInfo, ZooEntry, invalid
 from mlex_jupyter.verbs import Parameter, Verb
 
 
@@ -47,13 +47,8 @@ def reference(thing: Record, parameter: str) -> str | None:
     return str(getattr(thing, "name"))  # noqa: B009  (each type of MEANT has one, and Record does not)
 
 
-def spell(name: str) -> str:
-    """An argument as its plain name."""
-    return name
-
-
-def check(verb: Verb, given: Mapping[str, Any], written: Callable[[str], str] = spell) -> dict[str, Any]:
-    """The arguments with their types, or a Usage error that writes them as the caller does (`--data`, `data`)."""
+def check(verb: Verb, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with their types, or a Usage error."""
     known = {parameter.name: parameter for parameter in verb.parameters}
     for name in given:
         if name not in known:
@@ -61,14 +56,14 @@ def check(verb: Verb, given: Mapping[str, Any], written: Callable[[str], str] = 
             raise Usage(f"{verb.name} has no argument {name!r}.", hint=hint)
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
     if missing:
-        raise Usage(f"{verb.name} needs {' and '.join(map(written, missing))}.", hint=f"See `mlex help {verb.name}`.")
+        raise Usage(f"{verb.name} needs {' and '.join(missing)}.", hint=f"See `mlex help {verb.name}`.")
     named = {name: _named(verb, name, value) for name, value in given.items()}
     versions = [
         value.version for name, value in given.items() if name == "model" and isinstance(value, Model | ZooEntry)
     ]
     if versions and versions[0] is not None and "version" in known:
         named.setdefault("version", versions[0])
-    return {name: _typed(known[name], value, written) for name, value in named.items()}
+    return {name: _typed(known[name], value) for name, value in named.items()}
 
 
 def _named(verb: Verb, parameter: str, value: Any) -> Any:
@@ -88,21 +83,13 @@ def _named(verb: Verb, parameter: str, value: Any) -> Any:
     raise Usage(f"{verb.name} wants a {wanted}, or its name, for {parameter!r}: not a {type(value).__name__}.")
 
 
-def _typed(parameter: Parameter, value: Any, written: Callable[[str], str]) -> Any:
+def _typed(parameter: Parameter, value: Any) -> Any:
     try:
-        return _adapter(parameter).validate_python(value)
+        return _adapter(parameter.type).validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        inner = [str(part) for part in first["loc"] if isinstance(part, str)]
-        where = written(inner[-1] if inner else parameter.name)
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise Usage(f"{where} cannot be {str(first['input'])!r}: {message}.") from error
+        raise Usage(invalid(error, parameter.name).message) from error
 
 
 @cache
-def _adapter_of(parameter_type: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(parameter_type)
-
-
-def _adapter(parameter: Parameter) -> TypeAdapter[Any]:
-    return _adapter_of(parameter.type)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

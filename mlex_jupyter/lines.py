@@ -218,12 +218,7 @@ def read(
             arguments[path[0]] = value
     if meant:
         arguments = meant(verb, arguments)
-    checked = check(verb, arguments, lambda name: _written(verb, name))
-    return Line(verb, checked, json=reading.json, bind=reading.bind)
-
-
-def _written(verb: Verb, name: str) -> str:
-    return next((slot.word for slot in slots(dashed(verb.name)) if name in slot.path), name)
+    return Line(verb, check(verb, arguments), json=reading.json, bind=reading.bind)
 
 
 def _words(verb: Verb, words: Sequence[str], reading: _Reading, binds: bool) -> None:

@@ -10,11 +10,11 @@ import re
 import time
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mlex_jupyter.errors import MlexError
+from mlex_jupyter.errors import Invalid, MlexError
 
 # ---------------------------------------------------------------- the building blocks
 
@@ -74,6 +74,35 @@ class Problem(Record):
     def of(cls, error: MlexError) -> Problem:
         """The one place where an error becomes what people see."""
         return cls(code=error.code, message=error.message, hint=error.hint, transient=error.transient)
+
+
+def invalid(error: ValidationError, whose: str) -> Invalid:
+    """What is wrong with what a person gave, in the one sentence that every face shows."""
+    found = error.errors(include_url=False)
+    first = found[0]
+    *above, name = [part for part in first["loc"] if isinstance(part, str)] or [whose]
+    owner = above[-1] if above else whose
+    if first["type"] == "missing":
+        missing = [
+            str(one["loc"][-1]) for one in found if one["type"] == "missing" and one["loc"][:-1] == first["loc"][:-1]
+        ]
+        return Invalid(f"{owner} needs {' and '.join(missing)}.")
+    if first["type"] == "extra_forbidden":
+        return Invalid(f"{owner} has no argument {name!r}.")
+    said = first["msg"].removeprefix("Value error, ")
+    return Invalid(f"{name} = {repr(first['input'])[:80]} will not do: {said[0].lower()}{said[1:]}.")
+
+
+R = TypeVar("R", bound=Record)
+
+
+def checked(kind: type[R], /, **given: Any) -> R:
+    """A value made of what a person gave, or an Invalid that names what will not do."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        fields = kind.model_fields
+        raise invalid(error, str(fields["kind"].default) if "kind" in fields else kind.__name__) from error
 
 
 # ---------------------------------------------------------------- what there is

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
-from mlex_jupyter.types import Problem
+from mlex_jupyter.types import Problem, invalid
 from mlex_jupyter.verbs import Parameter, Route, Verb, table
 
 JSON = "application/json"
@@ -94,17 +94,10 @@ class Call:
         try:
             return self.types[name].validate_python(value)
         except ValidationError as error:
-            raise wrong_argument(name, error) from error
+            raise invalid(error, name) from error
 
 
 Query = Mapping[str, Sequence[str]]
-
-
-def wrong_argument(name: str, error: ValidationError) -> Invalid:
-    """What is wrong with an argument, in one sentence that every face shows alike."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in (name, *first["loc"]))
-    return Invalid(f"{where}: {first['msg'].removeprefix('Value error, ')}.")
 
 
 class Router:
