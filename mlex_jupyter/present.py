@@ -6,8 +6,9 @@ Names come from other people. In HTML they are escaped, in a terminal what is no
 from __future__ import annotations
 
 import shutil
+import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -113,7 +114,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Memory", lambda target: f"{target.memory_gb:.0f} GB", right=True),
         _field("Title", "title"),
     ),
-    "Check": (Column("", _yes), _field("What", "name"), _field("Says", "says"), _field("To mend", "mend")),
+    "Check": (Column("", _yes), _field("What", "name"), _field("Says", "says")),
     "Event": (
         _field("Id", "id"),
         _field("Time", "time"),
@@ -122,6 +123,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _field("Values", "values"),
     ),
 }
+# What stands under a row, whole, because people copy it.
+NOTES: dict[str, Callable[[Any], str | None]] = {"Check": lambda check: check.mend}
 PARAMETERS = ("Parameter", "Default", "Allowed", "Meaning")
 
 
@@ -212,6 +215,7 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     colours: tuple[str | None, ...]
     """Of the first column's icon, a row."""
+    notes: tuple[str | None, ...]
 
 
 def grid(records: Sequence[Record]) -> Grid:
@@ -220,12 +224,14 @@ def grid(records: Sequence[Record]) -> Grid:
         _field(name, name) for name in type(records[0]).model_fields
     )
     rows = [[words(column.value(record)) for column in columns] for record in records]
+    note = NOTES.get(type(records[0]).__name__, lambda record: None)
     kept = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     return Grid(
         titles=tuple(columns[place].title for place in kept),
         right=tuple(columns[place].right for place in kept),
         rows=tuple(tuple(row[place] for place in kept) for row in rows),
         colours=tuple(COLOURS.get(getattr(record, "state", getattr(record, "ok", None))) for record in records),
+        notes=tuple(note(record) for record in records),
     )
 
 
@@ -237,7 +243,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
             continue
         if name == "nbytes":
             told.append(("size", size(value)))
-        elif name == "shape":
+        elif name in ("shape", "chunks") and value:
             told.append((name, " × ".join(map(str, value))))
         elif text := words(value):
             told.append((name.replace("_", " "), text))
@@ -253,7 +259,7 @@ def parameters(architecture: Architecture) -> Grid:
         for name, part in found.items()
         if isinstance(part, dict)
     )
-    return Grid(PARAMETERS, (False, True, False, False), rows, (None,) * len(rows))
+    return Grid(PARAMETERS, (False, True, False, False), rows, (None,) * len(rows), (None,) * len(rows))
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
@@ -269,6 +275,10 @@ def _allowed(schema: Mapping[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------- text
+
+
+GAP = "  "
+NARROWEST = 8
 
 
 def width(text: str) -> int:
@@ -290,18 +300,29 @@ def text_grid(found: Grid, columns: int | None = None) -> str:
     most = columns or shutil.get_terminal_size((120, 24)).columns
     rows = [list(found.titles), *[[plain(cell) for cell in row] for row in found.rows]]
     widths = [max(width(row[place]) for row in rows) for place in range(len(found.titles))]
-    while sum(widths) + 2 * (len(widths) - 1) > most and max(widths) > 8:
+    while sum(widths) + len(GAP) * (len(widths) - 1) > most and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
-    return "\n".join(_text_row(row, widths, found.right) for row in rows)
+    lines = []
+    for row, note in zip(rows, [None, *found.notes], strict=True):
+        lines += _text_row(row, widths, found.right)
+        lines += [f"{' ' * widths[0]}{GAP}→ {plain(note)}"] if note else []
+    return "\n".join(lines)
 
 
-def _text_row(row: Iterable[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    cells = []
-    for cell, most, to_the_right in zip(row, widths, right, strict=True):
-        fitting = cut(cell, most)
-        space = " " * (most - width(fitting))
-        cells.append(space + fitting if to_the_right else fitting + space)
-    return "  ".join(cells).rstrip()
+def _text_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    """A row; the words of its last column go on in the next line, those of the others are cut."""
+    *most, last = row
+    cells = [_fitted(cell, room, side) for cell, room, side in zip(most, widths, right, strict=False)]
+    wrapped = [_fitted(last, widths[-1], True)] if right[-1] else textwrap.wrap(last, widths[-1]) or [""]
+    first = GAP.join([*cells, wrapped[0]]).rstrip()
+    indent = " " * sum(room + len(GAP) for room in widths[:-1])
+    return [first, *(indent + more for more in wrapped[1:])]
+
+
+def _fitted(cell: str, most: int, to_the_right: bool) -> str:
+    fitting = cut(cell, most)
+    space = " " * (most - width(fitting))
+    return space + fitting if to_the_right else fitting + space
 
 
 def text(value: Any, columns: int | None = None) -> str:
@@ -340,7 +361,8 @@ def html_grid(found: Grid) -> str:
             for place, (cell, side) in enumerate(zip(row, sides, strict=True))
         )
         + "</tr>"
-        for row, colour in zip(found.rows, found.colours, strict=True)
+        + (f'<tr><td></td><td colspan="{len(row) - 1}"><code>{escape(plain(note))}</code></td></tr>' if note else "")
+        for row, colour, note in zip(found.rows, found.colours, found.notes, strict=True)
     )
     return f'<table style="{TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
