@@ -41,6 +41,9 @@ def main(folder_path: str, number: int) -> int:
         return DONE
     except Stopped as stopped:
         return _end(attempt, JobState.CANCELLED, STOPPED, str(stopped) or "Stopped; its checkpoint is kept.", None)
+    except MlexError as error:
+        print(error.message, file=sys.stderr)
+        return _end(attempt, JobState.FAILED, FAILED, error.message, error.hint)
     except Exception as error:
         traceback.print_exc()
         message, hint = in_plain_words(error)
@@ -66,8 +69,6 @@ def work(attempt: Attempt) -> Callable[[Attempt], Result]:
 
 def in_plain_words(error: Exception) -> tuple[str, str | None]:
     """One sentence for people and what to do; the traceback is in the log."""
-    if isinstance(error, MlexError):
-        return error.message, error.hint
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "The disk is full; what was saved before is whole.", "Free some space, then resume the run."
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
