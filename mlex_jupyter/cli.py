@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from mlex_jupyter import __version__
@@ -22,6 +23,9 @@ WELL, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Do one line, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without ✔ is no reason to fail
     if not words or words[0] in ("-h", "--help") or words == ["help"]:
         from mlex_jupyter.helping import overview
 
@@ -66,7 +70,7 @@ def _do(words: list[str]) -> None:
         print(script(words[1:]))
         return
     if words[0] == "help":
-        print(verb_help(lines.find(words[1]), "mlex"))
+        print("\n\n".join(verb_help(lines.find(word), "mlex") for word in words[1:]))
         return
     line = lines.read(words)
     if line.help:

@@ -23,9 +23,10 @@ def overview(program: str) -> str:
     known = {name.replace("_", "-"): text for name, text in outline().items()}
     longest = max(map(len, known))
     verbs = "\n".join(f"  {name:<{longest}}  {text}" for name, text in known.items())
+    more = "" if program.startswith("%") else '\nFor Tab in bash or zsh: eval "$(mlex completion bash)"'
     return (
         f"usage: {program} VERB …\n\n{verbs}\n\nBegin with:\n{TOUR.format(program)}\n\n"
-        f"{program} VERB --help says what a verb takes. Everywhere: --json."
+        f"{program} VERB --help says what a verb takes. Everywhere: --json.{more}"
     )
 
 

@@ -76,11 +76,16 @@ class Magic:
             return print(verb_help(line.verb, "%mlex"))
         if line.bind is not None and not line.bind.isidentifier():
             raise Usage(f"{line.bind!r} cannot be a variable.", hint=f"As {_identifier(line.bind)!r} it can.")
-        result = sync.call(line.verb, line.arguments, teller)
+
+        def bind(result: Any) -> None:
+            if line.bind is not None:
+                self.shell.user_ns[line.bind] = result
+
+        # Bound before the waiting: after a failure the name means this run, and not one of before.
+        result = sync.call(line.verb, line.arguments, teller, begun=bind)
         if isinstance(result, Iterator):
             return _pour(result, line.json)
-        if line.bind is not None:
-            self.shell.user_ns[line.bind] = result
+        bind(result)
         return print(as_json(result)) if line.json else result
 
     def _meant(self, verb: Verb, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Names come from other people. In HTML they are escaped, in a terminal what is no
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import textwrap
 import unicodedata
@@ -15,7 +16,20 @@ from enum import Enum
 from html import escape
 from typing import Any
 
-from mlex_jupyter.types import Architecture, Job, JobState, Output, Progress, Record, now
+from mlex_jupyter.types import (
+    Architecture,
+    ClassInfo,
+    Job,
+    JobState,
+    Output,
+    PredictTask,
+    Progress,
+    Record,
+    RunTask,
+    Task,
+    TrainTask,
+    now,
+)
 
 ICONS = {
     JobState.WAITING: "◷",
@@ -43,6 +57,13 @@ class Column:
     title: str
     value: Callable[[Any], Any]
     right: bool = False
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Values that stand one under the other."""
+
+    items: tuple[Any, ...]
 
 
 def _field(title: str, name: str, *, right: bool = False) -> Column:
@@ -123,6 +144,58 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _field("Values", "values"),
     ),
 }
+# What is shown of one record; a type that is not here shows its fields.
+FACTS: dict[str, tuple[Column, ...]] = {
+    "Dataset": (
+        _field("name", "name"),
+        Column("shape", lambda data: " × ".join(map(str, data.shape))),
+        Column("type", lambda data: f"{data.dtype}, {data.axes}"),
+        Column("chunks", lambda data: " × ".join(map(str, data.chunks or ()))),
+        Column("size", lambda data: size(data.nbytes)),
+        Column("pixel", lambda data: " × ".join(f"{side:g}" for side in data.pixel_size or ())),
+        _field("unit", "pixel_unit"),
+        _field("classes", "classes"),
+        _field("tags", "tags"),
+        _field("made from", "derived_from"),
+        Column("where", lambda data: f"{data.uri} ({data.reader})"),
+        _field("id", "id"),
+        _field("made", "created"),
+    ),
+    "Architecture": (
+        _field("name", "name"),
+        _field("title", "title"),
+        _field("about", "description"),
+        _field("takes", "inputs"),
+        _field("gives", "outputs"),
+        Column("from", lambda found: f"{found.distribution} {found.version}, {found.builder}"),
+    ),
+    "Job": (
+        _field("state", "state"),
+        _field("progress", "progress"),
+        _field("why", "message"),
+        _field("reason", "reason"),
+        _field("to do", "hint"),
+        _field("name", "name"),
+        _field("id", "id"),
+        Column("task", lambda job: task_words(job.spec.task)),
+        Column("parameters", lambda job: getattr(job.spec.task, "params", None)),
+        Column("where", lambda job: job.spec.target),
+        Column("after", lambda job: job.spec.after),
+        _field("scores", "metrics"),
+        _field("made", "outputs"),
+        _field("asked", "submitted"),
+        Column(
+            "took", lambda job: clock((job.ended - job.started).total_seconds()) if job.ended and job.started else ""
+        ),
+    ),
+    "Why": (
+        _field("state", "state"),
+        _field("name", "name"),
+        _field("why", "reason"),
+        Column("to do", lambda why: Lines(why.hints)),
+        Column("log", lambda why: Lines(why.log_tail)),
+    ),
+}
 # What stands under a row, whole, because people copy it.
 NOTES: dict[str, Callable[[Any], str | None]] = {"Check": lambda check: check.mend}
 PARAMETERS = ("Parameter", "Default", "Allowed", "Meaning")
@@ -186,6 +259,8 @@ def words(value: Any) -> str:
             left = f" · {clock(value.eta_s)} left" if value.eta_s is not None else ""
             score = f" · Dice {value.score:.2f}" if value.score is not None else ""
             return f"{value.unit} {value.done} of {value.total}{score}{left}"
+        case ClassInfo():
+            return value.name
         case Output():
             return f"{value.kind} {value.name}"
         case Record():
@@ -196,6 +271,18 @@ def words(value: Any) -> str:
         case list() | tuple():
             return ", ".join(map(words, value))
     return str(value)
+
+
+def task_words(task: Task) -> str:
+    """`train tunet on sand-tomo with scribbles`."""
+    match task:
+        case TrainTask():
+            return f"train {task.model} on {task.data} with {task.labels}"
+        case PredictTask():
+            version = f" v{task.version}" if task.version else ""
+            return f"predict {task.data} with {task.model}{version}"
+        case RunTask():
+            return f"run {shlex.join(task.argv)}"
 
 
 def plain(text: str) -> str:
@@ -235,19 +322,17 @@ def grid(records: Sequence[Record]) -> Grid:
     )
 
 
-def facts(record: Record) -> list[tuple[str, str]]:
-    """One record as names and words, without what it does not say."""
-    told: list[tuple[str, str]] = []
-    for name, value in record:
-        if isinstance(record, Architecture) and name == "params_schema":
-            continue
-        if name == "nbytes":
-            told.append(("size", size(value)))
-        elif name in ("shape", "chunks") and value:
-            told.append((name, " × ".join(map(str, value))))
-        elif text := words(value):
-            told.append((name.replace("_", " "), text))
-    return told
+def facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
+    """One record as names and what is said of each, in lines; what is not said is left out."""
+    columns = FACTS.get(type(record).__name__) or tuple(
+        _field(name.replace("_", " "), name) for name in type(record).model_fields
+    )
+    told = [(column.title, _lines(column.value(record))) for column in columns]
+    return [(title, lines) for title, lines in told if any(lines)]
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    return tuple(map(words, value.items)) if isinstance(value, Lines) else (words(value),)
 
 
 def parameters(architecture: Architecture) -> Grid:
@@ -333,7 +418,11 @@ def text(value: Any, columns: int | None = None) -> str:
         return plain(words(value))
     told = facts(value)
     longest = max((len(name) for name, _ in told), default=0)
-    lines = "\n".join(f"{name:<{longest}}  {plain(said)}" for name, said in told)
+    lines = "\n".join(
+        f"{name if number == 0 else '':<{longest}}{GAP}{plain(line)}"
+        for name, said in told
+        for number, line in enumerate(said)
+    )
     return f"{lines}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else lines
 
 
@@ -376,11 +465,15 @@ def _html_cell(cell: str, colour: str | None) -> str:
     return f'<span style="color:var({colour})">{icon}</span> {rest}'
 
 
+def _html_lines(said: Sequence[str], colour: str | None) -> str:
+    return "<br>".join(_html_cell(line, colour) for line in said)
+
+
 def record_html(record: Record) -> str:
     """One record as a small table of names and words."""
     rows = "".join(
         f'<tr><th style="{HEAD};text-align:left;border-top:1px solid var(--jp-border-color2)">{escape(name)}</th>'
-        f'<td style="{CELL};text-align:left">{_html_cell(said, _colour(record, name))}</td></tr>'
+        f'<td style="{CELL};text-align:left">{_html_lines(said, _colour(record, name))}</td></tr>'
         for name, said in facts(record)
     )
     table = f'<table style="{TABLE}"><tbody>{rows}</tbody></table>'

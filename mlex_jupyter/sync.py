@@ -23,6 +23,7 @@ from mlex_jupyter.outline import functions
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.settings import Settings
+    from mlex_jupyter.types import Job
     from mlex_jupyter.verbs import Verb
     from mlex_jupyter.watch import Teller
 
@@ -95,6 +96,7 @@ class Engine:
         if os.getpid() == self._pid and self._loop.is_running():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=2)
+            self.mlex.close()
 
     def _check_caller(self) -> None:
         if os.getpid() != self._pid:
@@ -131,8 +133,13 @@ def use(**settings: Any) -> Engine:
 # ---------------------------------------------------------------- calling a verb
 
 
-def call(verb: Verb, arguments: Mapping[str, Any], tell: Callable[[], Teller]) -> Any:
-    """Do what a verb says. Where it waits, the waiting can be interrupted and the job goes on."""
+def call(
+    verb: Verb,
+    arguments: Mapping[str, Any],
+    tell: Callable[[], Teller],
+    begun: Callable[[Job], None] | None = None,
+) -> Any:
+    """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
     from mlex_jupyter.watch import waiting
 
     here = engine()
@@ -145,7 +152,11 @@ def call(verb: Verb, arguments: Mapping[str, Any], tell: Callable[[], Teller]) -
     if inspect.isasyncgen(found):
         return here.iterate(found)
     result = here.run(found)
-    return waiting(here, result, tell) if wait else shown(result)
+    if not wait:
+        return shown(result)
+    if begun:
+        begun(result)
+    return waiting(here, result, tell)
 
 
 def shown(result: Any) -> Any:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from mlex_jupyter.present import clock, plain, state_word
+from mlex_jupyter.present import clock, cut, plain, state_word
 from mlex_jupyter.types import Event, Job, JobState
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ class TerminalLine:
 
     def say(self, line: str) -> None:
         """Write over the last line."""
-        width = shutil.get_terminal_size().columns - 1
-        self.stream.write(f"\r\x1b[2K{line[:width]}")
+        self.stream.write(f"\r\x1b[2K{cut(line, shutil.get_terminal_size().columns - 1)}")
         self.stream.flush()
 
     def end(self) -> None:
