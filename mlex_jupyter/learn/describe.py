@@ -1,0 +1,114 @@
+"""Say what architectures can be set to: `python -m mlex_jupyter.learn.describe NAME…` prints a JSON list.
+
+It runs in a process of its own, since importing torch or a plugin takes seconds, and may fail. One that fails is
+listed with one sentence of why, and never keeps the others from being described.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import typing
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue, create_model
+
+from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
+from mlex_jupyter.learn.models import GIVEN, contract
+from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.plugins import distribution, entry_points
+from mlex_jupyter.types import Architecture, ArrayContract
+
+GROUP = "mlex.models"
+
+
+def describe(name: str) -> dict[str, JsonValue]:
+    """An `Architecture` as JSON, or the name and why it cannot be described."""
+    try:
+        return of_entry_point(find(name)).model_dump(mode="json")
+    except MlexError as error:
+        return {"name": name, "error": error.message}
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way, and even ask Python to end
+        said = (str(error).strip().splitlines() or [""])[0][:300]
+        return {"name": name, "error": f"It could not be loaded: {type(error).__name__}: {said}."}
+
+
+def find(name: str) -> EntryPoint:
+    """The entry point of this name."""
+    known = entry_points(GROUP)
+    if name not in known:
+        raise NotFound(f"No architecture {name!r} is installed.", hint=nearest(name, known))
+    return known[name]
+
+
+def of_entry_point(point: EntryPoint) -> Architecture:
+    """The architecture that an entry point names."""
+    builder = point.load()
+    promise = contract(builder)
+    return Architecture(
+        name=point.name,
+        title=promise.title,
+        description=promise.description,
+        params_schema=params_schema(builder),
+        inputs=ArrayContract(axes="cyx", channels=promise.channels, divisible_by=promise.divisible_by),
+        outputs=ArrayContract(axes="cyx", divisible_by=promise.divisible_by),
+        builder=point.value,
+        distribution=distribution(point),
+        version=point.dist.version if point.dist else "",
+    )
+
+
+def params_schema(builder: Callable[..., Any]) -> dict[str, JsonValue]:
+    """The form: the builder's own parameters, then those of training."""
+    network = _group(_network_params(builder), "network")
+    training = _group(TrainParams, "training")
+    if both := sorted(network.keys() & training.keys()):
+        raise Invalid(f"Its parameter {both[0]} has the name of a training parameter.")
+    return {"type": "object", "properties": {**network, **training}, "additionalProperties": False}
+
+
+def _network_params(builder: Callable[..., Any]) -> type[BaseModel]:
+    """A model with one field for each parameter of the builder."""
+    signature = inspect.signature(builder).parameters
+    hints = typing.get_type_hints(builder, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in signature.items():
+        if name in GIVEN:
+            continue
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            raise Invalid(f"Its builder takes {parameter}; only parameters with a name of their own make a form.")
+        if name not in hints or parameter.default is parameter.empty:
+            raise Invalid(f"Its parameter {name} has no type or no default.")
+        fields[name] = (hints[name], parameter.default)
+    if missing := [name for name in GIVEN if name not in signature]:
+        raise Invalid(f"Its builder takes no {missing[0]}.")
+    return create_model("Network", __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
+
+
+def _group(model: type[BaseModel], group: str) -> dict[str, JsonValue]:
+    schema = model.model_json_schema()
+    if "$defs" in schema:
+        raise Invalid("A parameter of it is more than a number, a text, a choice or a list.")
+    properties: dict[str, JsonValue] = {}
+    for name, about in schema.get("properties", {}).items():
+        words = name.replace("_", " ")
+        properties[name] = {**about, "title": words[0].upper() + words[1:], "x-group": group}
+    return properties
+
+
+def main(names: list[str]) -> int:
+    """Print the list; whatever a plugin prints while it is loaded goes to standard error."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    json.dump([describe(name) for name in names], out, ensure_ascii=False)
+    out.write("\n")
+    out.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,38 @@
+"""The machine that a job has: how many threads, and whether there is a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import torch
+
+
+def cpus() -> int:
+    """The cores that this job may use: `MLEX_CPUS`, or all that the process is allowed."""
+    given = os.environ.get("MLEX_CPUS", "")
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(int(given), allowed) if given.isdigit() and int(given) else allowed
+
+
+def prepare() -> torch.device:
+    """Set the threads, and choose where to compute."""
+    torch.set_num_threads(cpus())
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def in_words(device: torch.device) -> str:
+    """The machine as a line of the log."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}, mixed precision"
+    return "1 processor core" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} processor cores"
+
+
+def fast_math(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """bfloat16 where it is fast: on GPUs, not on processors."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
