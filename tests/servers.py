@@ -75,7 +75,7 @@ class Server:
         module = {"lab": "jupyterlab", "notebook": "notebook", "server": "jupyter_server"}[self.app]
         return [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]
 
-    def start(self) -> None:
+    def start(self, *, look_every_s: float = 0.05) -> None:
         """Start, and return once it answers."""
         self.root.mkdir(parents=True, exist_ok=True)
         private = {
@@ -86,9 +86,9 @@ class Server:
         environment = os.environ | {name: str(value) for name, value in private.items()} | self.environment
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment, cwd=self.root)
-        self.wait()
+        self.wait(look_every_s)
 
-    def wait(self) -> None:
+    def wait(self, look_every_s: float = 0.05) -> None:
         """Return once the server answers."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
@@ -97,7 +97,7 @@ class Server:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/api", headers=self.headers).is_success:
                     return
-            time.sleep(0.05)
+            time.sleep(look_every_s)
         raise RuntimeError(f"The Jupyter server did not start:\n{self.log.read_text()[-4000:]}")
 
     def stop(self) -> None:
