@@ -1,21 +1,28 @@
-"""What a run says in its events.jsonl, read from where one stopped reading; and what it amounts to for the job."""
+"""What a run says in its events.jsonl, read from where one stopped reading; and what it amounts to for the job.
+
+A job's own command may write anything there. What could not be kept or sent on is no event, and is passed over.
+"""
 
 from __future__ import annotations
 
 import json
-import math
+import os
+import stat
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue, ValidationError
+from pydantic_core import from_json
 
 from mlex_jupyter.types import Progress
 
 KINDS = frozenset({"metrics", "epoch", "progress", "picture", "note"})
 AT_ONCE = 1 << 20
 LONGEST_LINE = 1 << 16
+LATEST = 253402300799  # the last second of the year 9999: no date goes further
 
 
 class Said(NamedTuple):
@@ -35,12 +42,7 @@ class Found(NamedTuple):
 
 def read_events(path: Path, offset: int) -> Found:
     """The whole lines after an offset; one that is not an event of a run is passed over."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            piece = file.read(AT_ONCE)
-    except FileNotFoundError:
-        return Found([], offset)
+    piece = _piece(path, offset)
     whole = piece.rfind(b"\n") + 1
     if not whole and len(piece) == AT_ONCE:
         whole = AT_ONCE  # a line without an end: pass over it
@@ -48,18 +50,37 @@ def read_events(path: Path, offset: int) -> Found:
     return Found([said for line in lines if (said := _parse(line))], offset + whole)
 
 
+def _piece(path: Path, offset: int) -> bytes:
+    """What stands there from the offset on; nothing where there is no plain file, and no wait for a pipe's other end."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return b""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(descriptor, AT_ONCE, offset)
+    finally:
+        os.close(descriptor)
+
+
 def _parse(line: bytes) -> Said | None:
     if not line or len(line) > LONGEST_LINE:
         return None
     try:
-        record = json.loads(line, parse_constant=lambda _: None)
+        from_json(line)  # stricter than json: refuses half characters and endless nesting, which could not be sent on
+        record = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
         kind, values = record["kind"], record["values"]
     except (ValueError, KeyError, TypeError):
         return None
-    if kind not in KINDS or not isinstance(values, dict):
+    if not isinstance(kind, str) or kind not in KINDS or not isinstance(values, dict):
         return None
     at = record.get("time")
-    return Said(float(at) if isinstance(at, int | float) else time.time(), kind, values)
+    return Said(float(at) if isinstance(at, int | float) and 0 <= at <= LATEST else time.time(), kind, values)
+
+
+def _finite(number: str) -> float | None:
+    return value if _is_number(value := float(number)) else None
 
 
 def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, Any]:
@@ -70,7 +91,8 @@ def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, An
         if event.kind == "progress" and (progress := _progress(event.values)):
             changes["progress"] = progress
         elif event.kind == "epoch":
-            metrics |= {name: float(value) for name, value in event.values.items() if _is_number(value)}
+            numbers = {name: float(value) for name, value in event.values.items() if _is_number(value)}
+            metrics |= {name: value for name, value in numbers.items() if name not in ("epoch", "epochs")}
     return changes | {"metrics": metrics}
 
 
@@ -82,4 +104,4 @@ def _progress(values: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
