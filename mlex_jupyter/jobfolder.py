@@ -41,6 +41,7 @@ class JobFolder:
         """Create the folder and its job.json; done again, it changes nothing."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = cls(path)
+        folder.check_owner()
         folder.checkpoint.mkdir(mode=0o700, exist_ok=True)
         (path / "attempts").mkdir(mode=0o700, exist_ok=True)
         write_whole(path / "job.json", job.model_dump_json(indent=2))

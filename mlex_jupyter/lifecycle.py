@@ -91,7 +91,9 @@ class Lifecycle:
         except MlexError as error:
             await self._end(row, JobState.FAILED, message=error.message, hint=error.hint)
         except OSError as error:
-            await self._change(row, reason=f"{error.strerror or error}; trying again")
+            reason = f"{error.strerror or error}; trying again"
+            if reason != row.reason:  # said once; then it is tried at the next reload, not as fast as one can write
+                await self._change(row, reason=reason)
         except Exception as error:
             traceback.print_exc()
             message = f"It could not be handled: {type(error).__name__}: {error}."
@@ -180,7 +182,10 @@ class Lifecycle:
             await self._reload()
 
     def _read(self, row: Row) -> Found:
-        return read_events(self._folder(row).events, row.offset)
+        try:
+            return read_events(self._folder(row).events, row.offset)
+        except OSError:
+            return Found([], row.offset)  # nothing new for now; at the run's end its reason is told, see _take_in_all
 
     async def _observe(self, rows: list[Row]) -> None:
         """Ask each target once about all of its jobs, and believe the folders about how they ended."""
@@ -300,8 +305,11 @@ class Lifecycle:
         return changed
 
     def _note(self, row: Row) -> None:
-        """Keep the last word beside the run, so that a lost database can be rebuilt."""
-        self._folder(row).note_state({"state": row.state, "attempt": row.attempt, "native_id": row.native_id})
+        """Keep the last word beside the run, so that a lost database can be rebuilt; the commit holds without."""
+        try:
+            self._folder(row).note_state({"state": row.state, "attempt": row.attempt, "native_id": row.native_id})
+        except OSError as error:
+            print(f"{row.name}: state.json could not be written: {error}.", file=sys.stderr, flush=True)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         def checked(tx: Connection) -> T:

@@ -51,7 +51,7 @@ def read_events(path: Path, offset: int) -> Found:
 
 
 def _piece(path: Path, offset: int) -> bytes:
-    """What stands there from the offset on; nothing where there is no plain file, and no wait for a pipe's other end."""
+    """What stands there from the offset on; nothing where there is no plain file, and no waiting for a pipe."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return b""
