@@ -42,7 +42,7 @@ floors: $(MADE)/env
 	@lint-imports --no-cache > $(MADE)/floors.txt || { cat $(MADE)/floors.txt; exit 1; }
 
 typescript: node_modules/.made
-	@jlpm --silent lint
+	@jlpm lint
 
 format: node_modules/.made ## Lay out the code
 	@ruff check --quiet --fix . ; ruff format --quiet . ; jlpm format
@@ -55,7 +55,7 @@ bench: $(MADE)/link ## Measure, each figure beside its baseline
 
 schema: node_modules/.made ## Write the OpenAPI document and the TypeScript types anew
 	@python -m mlex_jupyter.server.openapi > server_extension/openapi.json
-	@jlpm --silent schema
+	@jlpm schema
 
 docs: $(MADE)/env ## Write docs/reference.md anew
 	@python tools/reference.py > docs/reference.md

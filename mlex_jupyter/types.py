@@ -22,7 +22,13 @@ from mlex_jupyter.errors import Invalid, MlexError
 class Record(BaseModel):
     """A value: frozen, strict about unknown fields, and shown as a small table in a notebook."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
     def _repr_html_(self) -> str:
         from mlex_jupyter.present import record_html
@@ -257,8 +263,8 @@ class Resources(Record):
 
     cpus: int | None = Field(None, ge=1, le=4096, description="Processor cores; left out, what suits the target.")
     gpus: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
-    memory_gb: float = Field(4, gt=0, le=100_000, description="Memory in GB.")
-    minutes: int | None = Field(None, ge=1, description="Time limit in minutes; none by default.")
+    memory_gb: float = Field(4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to.")
+    minutes: int | None = Field(None, ge=1, description="Time limit in minutes; the run saves and stops before it.")
     nodes: int = Field(1, ge=1, le=10_000, description="Machines.")
     queue: str | None = Field(None, description="Partition or queue of the target.")
     extra: dict[str, str] = {}

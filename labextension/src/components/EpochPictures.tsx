@@ -1,0 +1,68 @@
+import type { Job } from '@mlex/api';
+import { useState } from 'react';
+
+import { useMlex } from '../context';
+import type { Curve, Snapshot } from '../curve';
+import { FINAL, score } from '../words';
+import { Picture } from './Picture';
+
+/** The same slice after every epoch: your labels at the left, the prediction at the right. */
+export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null }): JSX.Element {
+  const { server } = useMlex();
+  const [picked, pick] = useState<number | null>(null);
+  const pictures = curve?.pictures ?? [];
+  const shown = pictures.find(({ epoch }) => epoch === picked) ?? pictures.at(-1);
+  if (!shown) {
+    return (
+      <div className="mlex-Stage mlex-mod-empty">
+        <p>
+          {FINAL.has(job.state)
+            ? 'This run ended before its first picture.'
+            : 'The first picture comes with the first epoch.'}
+        </p>
+      </div>
+    );
+  }
+  const load = (epoch: number) => () => server.runPicture(job.id, epoch);
+  return (
+    <>
+      <figure className="mlex-Stage">
+        <Picture
+          of={`${job.id}/${shown.epoch}`}
+          load={load(shown.epoch)}
+          alt={`Labels beside the prediction after epoch ${shown.epoch}`}
+        />
+        <span className="mlex-Tag">Your labels{shown.z !== null && ` · slice ${shown.z}`}</span>
+        <span className="mlex-Tag mlex-mod-middle">Prediction · epoch {shown.epoch}</span>
+        {shown.dice !== null && <span className="mlex-Tag mlex-mod-right">Dice {score(shown.dice)}</span>}
+      </figure>
+      {pictures.length > 1 && (
+        <div className="mlex-Film" role="group" aria-label="Pictures by epoch">
+          {spread(pictures, 5).map(({ epoch, dice }) => (
+            <button
+              key={epoch}
+              type="button"
+              aria-pressed={epoch === shown.epoch}
+              onClick={() => pick(epoch === pictures.at(-1)?.epoch ? null : epoch)}
+            >
+              <Picture of={`${job.id}/${epoch}`} load={load(epoch)} alt="" className="mlex-mod-prediction" />
+              <span className="mlex-num">
+                epoch {epoch}
+                {dice !== null && ` · ${score(dice).replace(/^0/, '')}`}
+              </span>
+            </button>
+          ))}
+        </div>
+      )}
+    </>
+  );
+}
+
+/** A few of many, the first and the last among them. */
+function spread(all: readonly Snapshot[], most: number): Snapshot[] {
+  if (all.length <= most) {
+    return [...all];
+  }
+  const at = new Set(Array.from({ length: most }, (_, i) => Math.round((i * (all.length - 1)) / (most - 1))));
+  return all.filter((_, i) => at.has(i));
+}

@@ -1,0 +1,62 @@
+import { useEffect } from 'react';
+
+import { useKnown, useMlex } from '../context';
+import { Loading } from './Loading';
+import { ProblemBox } from './ProblemBox';
+import { ClassScores } from './ClassScores';
+import { DiceChart } from './DiceChart';
+import { EpochPictures } from './EpochPictures';
+import { Lineage } from './Lineage';
+import { LogCard } from './LogCard';
+import { LossChart } from './LossChart';
+import { Notice } from './Notice';
+import { RunFailure } from './RunFailure';
+import { RunHead } from './RunHead';
+import { RunResult } from './RunResult';
+
+/** One run: how far it is, what it sees, its curves, its log, where it comes from. */
+export function RunView({ run }: { run: string }): JSX.Element {
+  const { jobs, curves, connection } = useKnown();
+  const { server } = useMlex();
+  const job = jobs.value?.find(each => each.id === run);
+  const curve = curves[run] ?? null;
+  useEffect(() => server.watch(run), [run, curve === null]);
+
+  if (!job) {
+    return jobs.value === null ? (
+      <Loading what="the run" />
+    ) : (
+      <ProblemBox
+        problem={{
+          code: 'not_found',
+          message: `There is no run ${run} here.`,
+          hint: 'Close this tab.',
+          transient: false
+        }}
+      />
+    );
+  }
+  const training = job.spec.task.kind === 'train';
+  return (
+    <div className="mlex-Run">
+      <Notice />
+      <RunHead job={job} curve={curve} stale={connection.status === 'offline'} />
+      <RunFailure job={job} />
+      {curve?.problem && <ProblemBox problem={curve.problem} />}
+      <div className={`mlex-Run-body ${training ? '' : 'mlex-mod-single'}`}>
+        <div className="mlex-Run-hero">
+          {training ? <EpochPictures job={job} curve={curve} /> : <RunResult job={job} />}
+          <LogCard job={job} />
+        </div>
+        {training && (
+          <div className="mlex-Run-side">
+            <LossChart curve={curve} />
+            <DiceChart curve={curve} />
+            <ClassScores job={job} curve={curve} />
+          </div>
+        )}
+      </div>
+      <Lineage job={job} />
+    </div>
+  );
+}

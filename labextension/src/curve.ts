@@ -1,0 +1,133 @@
+/** A run's curve, folded from its events.
+ *
+ * Events may come twice (a resumed run repeats steps; history and live stream overlap): what carries an id already
+ * folded is dropped, and the last value of a step or an epoch wins.
+ */
+
+import type { Event, Problem, Progress } from '@mlex/api';
+
+export interface Epoch {
+  epoch: number;
+  /** The last step before this epoch ended: where its values stand on the axis of steps. */
+  step: number;
+  loss: number | null;
+  val_loss: number | null;
+  dice: number | null;
+  dice_by_class: Readonly<Record<string, number>>;
+}
+
+export interface Snapshot {
+  epoch: number;
+  z: number | null;
+  dice: number | null;
+}
+
+export class Curve {
+  readonly steps: number[] = [];
+  readonly losses: number[] = [];
+  /** By epoch, ascending. */
+  readonly epochs: Epoch[] = [];
+  readonly pictures: Snapshot[] = [];
+  progress: Progress | null = null;
+  /** How many epochs there will be; null until the run has said so. */
+  total: number | null = null;
+  /** Why the history could not be read. */
+  problem: Problem | null = null;
+  /** Grows with every change, so that a screen knows when to draw. */
+  version = 0;
+
+  fold(events: readonly Event[]): void {
+    for (const event of events) {
+      if (event.id > this.seen) {
+        this.seen = event.id;
+        this.take(event);
+      }
+    }
+    this.version += 1;
+  }
+
+  /** Steps in one epoch, once an epoch has ended. */
+  get stepsPerEpoch(): number | null {
+    const last = this.epochs.at(-1);
+    return last && last.epoch > 0 && last.step > 0 ? last.step / last.epoch : null;
+  }
+
+  private take({ kind, values }: Event): void {
+    switch (kind) {
+      case 'metrics':
+        return this.step(number(values.step), number(values.loss));
+      case 'epoch':
+        return this.epoch(values);
+      case 'picture': {
+        const epoch = number(values.epoch);
+        if (epoch !== null) {
+          put(this.pictures, { epoch, z: number(values.z), dice: number(values.dice) }, each => each.epoch);
+        }
+        return;
+      }
+      case 'progress':
+        this.progress = values as unknown as Progress;
+        if (this.progress.unit === 'epoch') {
+          this.total = this.progress.total;
+        }
+    }
+  }
+
+  private step(step: number | null, loss: number | null): void {
+    if (step === null) {
+      return;
+    }
+    const at = place(this.steps, step);
+    const known = this.steps[at] === step;
+    this.steps.splice(at, known ? 1 : 0, step);
+    this.losses.splice(at, known ? 1 : 0, loss ?? NaN);
+  }
+
+  private epoch(values: Event['values']): void {
+    const epoch = number(values.epoch);
+    if (epoch === null) {
+      return;
+    }
+    this.total = number(values.epochs) ?? this.total;
+    const before = this.epochs.find(each => each.epoch === epoch);
+    const by_class = values.dice_by_class;
+    put(
+      this.epochs,
+      {
+        epoch,
+        step: before?.step ?? this.steps.at(-1) ?? epoch,
+        loss: number(values.loss),
+        val_loss: number(values.val_loss),
+        dice: number(values.dice),
+        dice_by_class:
+          typeof by_class === 'object' && by_class !== null && !Array.isArray(by_class)
+            ? (by_class as Record<string, number>)
+            : {}
+      },
+      each => each.epoch
+    );
+  }
+
+  private seen = 0;
+}
+
+/** A finite number, or null: a loss that became NaN arrives as null or as text. */
+function number(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+/** Where a value stands, or would stand, in ascending numbers; from the end, as most are new. */
+function place(sorted: readonly number[], value: number): number {
+  let at = sorted.length;
+  while (at > 0 && (sorted[at - 1] ?? -Infinity) >= value) {
+    at -= 1;
+  }
+  return at;
+}
+
+/** Put into an ascending list, in place of what has the same key. */
+function put<T>(list: T[], item: T, key: (item: T) => number): void {
+  const at = place(list.map(key), key(item));
+  const there = list[at];
+  list.splice(at, there !== undefined && key(there) === key(item) ? 1 : 0, item);
+}

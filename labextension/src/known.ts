@@ -1,0 +1,88 @@
+/** What the server knows, as last heard of it. The screen draws this and keeps nothing of it for itself. */
+
+import type {
+  Architecture,
+  Connection,
+  Dataset,
+  Hello,
+  Job,
+  LabelSet,
+  Problem,
+  TargetInfo,
+  ZooEntry
+} from '@mlex/api';
+
+import type { Curve } from './curve';
+
+/** A list that has been asked for: not here yet, here, or refused. */
+export interface Asked<T> {
+  value: T | null;
+  problem: Problem | null;
+}
+
+export interface Known {
+  connection: Connection;
+  hello: Hello | null;
+  datasets: Asked<readonly Dataset[]>;
+  /** Label sets by the name of their dataset. */
+  labels: Readonly<Record<string, readonly LabelSet[]>>;
+  models: Asked<readonly ZooEntry[]>;
+  architectures: Asked<readonly Architecture[]>;
+  targets: Asked<readonly TargetInfo[]>;
+  jobs: Asked<readonly Job[]>;
+  curves: Readonly<Record<string, Curve>>;
+  /** Grows with every event folded into a curve. */
+  tick: number;
+}
+
+export type ListName = 'datasets' | 'models' | 'architectures' | 'targets' | 'jobs';
+
+const NOT_YET = { value: null, problem: null };
+
+export const NOTHING: Known = {
+  connection: { status: 'connecting', since: null, retry: null },
+  hello: null,
+  datasets: NOT_YET,
+  labels: {},
+  models: NOT_YET,
+  architectures: NOT_YET,
+  targets: NOT_YET,
+  jobs: NOT_YET,
+  curves: {},
+  tick: 0
+};
+
+/** A value that can be watched; listeners hear of a change once a frame at most. */
+export class Watched<T> {
+  constructor(private current: T) {}
+
+  readonly get = (): T => this.current;
+
+  set(change: Partial<T>): void {
+    this.current = { ...this.current, ...change };
+    if (!this.told) {
+      this.told = true;
+      soon(() => {
+        this.told = false;
+        this.listeners.forEach(listener => listener());
+      });
+    }
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  private told = false;
+  private readonly listeners = new Set<() => void>();
+}
+
+/** Before the next frame; a hidden page draws none, so there a timer does it. */
+function soon(work: () => void): void {
+  if (document.visibilityState === 'visible') {
+    requestAnimationFrame(work);
+  } else {
+    setTimeout(work, 100);
+  }
+}

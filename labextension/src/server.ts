@@ -1,0 +1,363 @@
+/** The server as the panel sees it: asks, listens to its events, and keeps `known` true. */
+
+import {
+  Client,
+  EventStream,
+  ProblemError,
+  type Connection,
+  type Dataset,
+  type Event,
+  type Job,
+  type LogChunk,
+  type Model,
+  type Problem,
+  type Transport
+} from '@mlex/api';
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import { Curve } from './curve';
+import { NOTHING, Watched, type Known, type ListName } from './known';
+import { FINAL } from './words';
+
+type Task = Job['spec']['task'];
+
+/** What the person asked for; the rest of a JobSpec is the server's defaults. */
+export interface Wish {
+  task: Task;
+  name?: string | null;
+  target?: string;
+  /** One id a press of the button: sent again after a lost answer, it is still one job. */
+  key: string;
+}
+
+const PAGE = 10_000;
+
+export class Server {
+  readonly known = new Watched<Known>(NOTHING);
+
+  constructor(transport: Transport) {
+    this.client = new Client(transport);
+    this.stream = new EventStream(transport, {
+      events: events => this.take(events),
+      connection: connection => this.connected(connection)
+    });
+  }
+
+  /** A job that ended while this page watched. */
+  get ended(): ISignal<this, Job> {
+    return this._ended;
+  }
+
+  /** Ask for everything once; from then on the events say what changed. */
+  async start(): Promise<void> {
+    try {
+      const hello = await this.client.get('/hello', {});
+      this.known.set({ hello });
+      this.stream.start(hello.last_event);
+      await this.refreshAll();
+    } catch (error) {
+      const problem = problemIn(error);
+      this.refuse(problem);
+      if (!(error instanceof ProblemError) || problem.transient) {
+        this.lost ??= Date.now();
+        const wait = 3000;
+        this.known.set({ connection: { status: 'offline', since: this.lost, retry: Date.now() + wait } });
+        this.again = setTimeout(() => void this.start(), wait);
+      }
+    }
+  }
+
+  /** Try now to reach the server that was lost. */
+  retryNow(): void {
+    if (this.known.get().hello === null) {
+      clearTimeout(this.again);
+      void this.start();
+    } else {
+      this.stream.retryNow();
+    }
+  }
+
+  async refreshAll(): Promise<void> {
+    const lists: ListName[] = ['datasets', 'models', 'architectures', 'targets', 'jobs'];
+    await Promise.all(lists.map(name => this.refresh(name)));
+  }
+
+  /** Ask for one list anew; asked again meanwhile, it is asked once more afterwards. */
+  async refresh(name: ListName): Promise<void> {
+    if (this.asking.has(name)) {
+      this.asking.set(name, true);
+      return;
+    }
+    do {
+      this.asking.set(name, false);
+      await this.ask(name);
+    } while (this.asking.get(name));
+    this.asking.delete(name);
+  }
+
+  /** An old value stays on the screen when asking fails. */
+  private async ask(name: ListName): Promise<void> {
+    try {
+      const value = await this.lists[name]();
+      this.known.set({ [name]: { value, problem: null } });
+      if (name === 'datasets') {
+        await this.refreshLabels(value as readonly Dataset[]);
+      }
+      if (name === 'jobs') {
+        this.watchRunning(value as readonly Job[]);
+      }
+    } catch (error) {
+      this.known.set({ [name]: { value: this.known.get()[name].value, problem: problemIn(error) } });
+    }
+  }
+
+  /** Have a run's curve, from its first event on, and keep it growing. */
+  watch(run: string): void {
+    if (!(run in this.known.get().curves)) {
+      const curve = new Curve();
+      this.held.set(run, []);
+      this.known.set({ curves: { ...this.known.get().curves, [run]: curve } });
+      void this.fillIn(run, curve);
+    }
+  }
+
+  // ------------------------------------------------------------ what a person can do
+
+  async submit({ task, name, target, key }: Wish): Promise<Job> {
+    return this.heard(await this.client.post('/jobs', { body: { task, name, target, key } }));
+  }
+
+  async cancel(run: string): Promise<Job> {
+    return this.heard(await this.client.post('/jobs/{run}/cancel', { path: { run } }));
+  }
+
+  async resume(run: string): Promise<Job> {
+    return this.heard(await this.client.post('/jobs/{run}/resume', { path: { run } }));
+  }
+
+  async publish(run: string, name: string): Promise<Model> {
+    const model = await this.client.post('/models', { body: { run, name } });
+    await this.refresh('models');
+    return model;
+  }
+
+  async makeSample(): Promise<void> {
+    await this.client.post('/sample', { body: {} });
+    await this.refresh('datasets');
+  }
+
+  async register(path: string): Promise<Dataset> {
+    const dataset = await this.client.post('/datasets', { body: { path } });
+    await this.refresh('datasets');
+    return dataset;
+  }
+
+  log(run: string, offset: number): Promise<LogChunk> {
+    return this.client.get('/jobs/{run}/log', { path: { run }, query: { offset } });
+  }
+
+  model(name: string, version: number | null): Promise<Model> {
+    return this.client.get('/models/{name}', { path: { name }, query: { version } });
+  }
+
+  readonly datasetPicture = (
+    name: string,
+    query: { axis?: number; index?: number; size?: number }
+  ): Promise<Blob> => this.client.datasetPicture(name, query);
+
+  readonly runPicture = (run: string, epoch?: number): Promise<Blob> =>
+    this.client.runPicture(run, { epoch });
+
+  job(id: string): Job | undefined {
+    return this.known.get().jobs.value?.find(job => job.id === id);
+  }
+
+  // ------------------------------------------------------------ what happens meanwhile
+
+  private take(events: readonly Event[]): void {
+    const { curves, tick } = this.known.get();
+    for (const [run, own] of bySubject(events)) {
+      const held = this.held.get(run);
+      if (held) {
+        held.push(...own);
+      } else {
+        curves[run]?.fold(own);
+      }
+    }
+    this.known.set({ tick: tick + 1 });
+    const kinds = new Set(events.map(event => event.kind));
+    const stale = new Set([...kinds].flatMap(kind => STALE[kind] ?? []));
+    stale.forEach(name => void this.refresh(name));
+    const moved = events.filter(event => event.kind === 'state' || event.kind === 'submitted');
+    new Set(moved.map(event => event.subject)).forEach(run => void this.look(run));
+    this.advance(events);
+  }
+
+  /** Progress is shown at once, without asking. */
+  private advance(events: readonly Event[]): void {
+    const news = new Map(
+      events.filter(event => event.kind === 'progress').map(event => [event.subject, event.values])
+    );
+    const jobs = this.known.get().jobs;
+    if (news.size > 0 && jobs.value) {
+      const value = jobs.value.map(job => {
+        const progress = news.get(job.id);
+        return progress ? { ...job, progress: progress as unknown as Job['progress'] } : job;
+      });
+      this.known.set({ jobs: { ...jobs, value } });
+    }
+  }
+
+  /** Ask how a job stands, and tell those who wait for its end. */
+  private async look(run: string): Promise<void> {
+    try {
+      const before = this.job(run);
+      const job = this.heard(await this.client.get('/jobs/{run}', { path: { run } }));
+      if (before && !FINAL.has(before.state) && FINAL.has(job.state)) {
+        this._ended.emit(job);
+      }
+    } catch (error) {
+      this.known.set({ jobs: { ...this.known.get().jobs, problem: problemIn(error) } });
+    }
+  }
+
+  private heard(job: Job): Job {
+    const { jobs } = this.known.get();
+    const others = (jobs.value ?? []).filter(other => other.id !== job.id);
+    const value = [job, ...others].sort((a, b) => (a.id < b.id ? 1 : -1));
+    this.known.set({ jobs: { value, problem: null } });
+    this.watchRunning([job]);
+    return job;
+  }
+
+  private watchRunning(jobs: readonly Job[]): void {
+    jobs
+      .filter(job => job.state === 'running' && job.spec.task.kind === 'train')
+      .forEach(job => this.watch(job.id));
+  }
+
+  /** Read a run's history while its live events wait, then fold both in their order. */
+  private async fillIn(run: string, curve: Curve): Promise<void> {
+    try {
+      for (let after = 0, more = true; more;) {
+        const query = { after, subject: run, limit: PAGE };
+        const page = await this.client.get('/events', { query });
+        curve.fold(page);
+        after = page.at(-1)?.id ?? after;
+        more = page.length === PAGE;
+      }
+      curve.fold(this.held.get(run) ?? []);
+      this.held.delete(run);
+      this.known.set({ tick: this.known.get().tick + 1 });
+    } catch (error) {
+      // The next connection asks again, from the beginning.
+      this.unfilled.add(run);
+      curve.problem = problemIn(error);
+      this.known.set({ tick: this.known.get().tick + 1 });
+    }
+  }
+
+  private connected(connection: Connection): void {
+    const back = this.known.get().connection.status === 'offline' && connection.status === 'live';
+    this.known.set({ connection });
+    if (connection.status === 'live') {
+      this.lost = null;
+      for (const run of this.unfilled) {
+        this.unfilled.delete(run);
+        this.forget(run);
+        this.watch(run);
+      }
+    }
+    if (back) {
+      void this.checkIdentity();
+    }
+  }
+
+  /** After a loss: what no event tells (cores that are free) is asked for; another home means starting over. */
+  private async checkIdentity(): Promise<void> {
+    try {
+      const hello = await this.client.get('/hello', {});
+      if (hello.home !== this.known.get().hello?.home || hello.last_event < this.stream.last) {
+        this.stream.stop();
+        this.held.clear();
+        this.known.set({ ...NOTHING });
+        await this.start();
+      } else {
+        this.known.set({ hello });
+        await this.refreshAll();
+      }
+    } catch (error) {
+      this.refuse(problemIn(error));
+    }
+  }
+
+  private async refreshLabels(datasets: readonly Dataset[]): Promise<void> {
+    const sets = await Promise.all(
+      datasets.map(async ({ name }) => [
+        name,
+        await this.client.get('/datasets/{data}/labels', { path: { data: name } })
+      ])
+    );
+    this.known.set({ labels: Object.fromEntries(sets) });
+  }
+
+  private forget(run: string): void {
+    const { [run]: _, ...others } = this.known.get().curves;
+    this.known.set({ curves: others });
+  }
+
+  private refuse(problem: Problem): void {
+    const lists: ListName[] = ['datasets', 'models', 'architectures', 'targets', 'jobs'];
+    for (const name of lists) {
+      this.known.set({ [name]: { value: this.known.get()[name].value, problem } });
+    }
+  }
+
+  private readonly client: Client;
+  private readonly stream: EventStream;
+  private readonly lists = {
+    datasets: () => this.client.get('/datasets', {}),
+    models: () => this.client.get('/models', {}),
+    architectures: () => this.client.get('/architectures', {}),
+    targets: () => this.client.get('/targets', {}),
+    jobs: () => this.client.get('/jobs', {})
+  };
+  /** Lists on their way, and whether they were asked for again since. */
+  private readonly asking = new Map<ListName, boolean>();
+  /** Live events of runs whose history is still on its way. */
+  private readonly held = new Map<string, Event[]>();
+  private readonly unfilled = new Set<string>();
+  private readonly _ended = new Signal<this, Job>(this);
+  private lost: number | null = null;
+  private again: ReturnType<typeof setTimeout> | undefined;
+}
+
+function bySubject(events: readonly Event[]): Map<string, Event[]> {
+  const groups = new Map<string, Event[]>();
+  for (const event of events) {
+    const group = groups.get(event.subject);
+    group ? group.push(event) : groups.set(event.subject, [event]);
+  }
+  return groups;
+}
+
+/** Which list an event makes old. */
+const STALE: Readonly<Record<string, readonly ListName[]>> = {
+  dataset: ['datasets'],
+  labels: ['datasets'],
+  model: ['models'],
+  submitted: ['targets'],
+  state: ['targets']
+};
+
+/** Whatever was thrown, as a Problem: a server that does not answer is one too. */
+export function problemIn(error: unknown): Problem {
+  return error instanceof ProblemError
+    ? error.problem
+    : {
+        code: 'unreachable',
+        message: 'The server cannot be reached.',
+        hint: 'Runs go on without this page. Try again in a moment.',
+        transient: true
+      };
+}

@@ -1,0 +1,18 @@
+/** How requests reach the server extension: with JupyterLab's own connection, so that logins and XSRF are its care. */
+
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+import type { Transport } from '@mlex/api';
+
+export function jupyterTransport(settings: ServerConnection.ISettings): Transport {
+  const http = URLExt.join(settings.baseUrl, 'mlex/api/v1');
+  const ws = URLExt.join(settings.wsUrl, 'mlex/api/v1');
+  return {
+    request: (path, init) => ServerConnection.makeRequest(http + path, init, settings),
+    socket: path => {
+      const token = settings.appendToken && settings.token;
+      const url = ws + path + (token ? `&token=${encodeURIComponent(token)}` : '');
+      return new settings.WebSocket(url);
+    }
+  };
+}
