@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlex_jupyter.errors import Invalid
 
@@ -46,8 +46,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order in which a setting is looked for."""
-        file = default_home() / "config.yaml"
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+        home = Path(init_settings().get("home") or default_home())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _said_in(home / "config.yaml"))
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
@@ -64,3 +64,19 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """These settings as variables, for a process of their own."""
         return {f"MLEX_{name.upper()}": str(value) for name, value in self.model_dump().items() if value is not None}
+
+
+def _said_in(file: Path) -> dict[str, Any]:
+    """What config.yaml says."""
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{file} cannot be read: {error}.", hint="It is a text of lines `name: value`.") from error
+    from mlex_jupyter.yamls import yaml_mapping
+
+    try:
+        return {str(name): value for name, value in yaml_mapping(text).items()}
+    except Invalid as error:
+        raise Invalid(f"{file} cannot be read: {error.message}", hint="It is a text of lines `name: value`.") from error
