@@ -364,7 +364,7 @@ class Mlex:
         self, *, after: int = 0, subject: str | None = None, kind: str | None = None, limit: int = 10_000
     ) -> list[Event]:
         """What happened after an id, oldest first."""
-        return await self.event_stream.list(after=after, subject=subject, kind=kind, limit=limit)
+        return await self.event_stream.after(after, subject=subject, kind=kind, limit=limit)
 
     @verb("GET", "/targets")
     async def targets(self) -> list[TargetInfo]:

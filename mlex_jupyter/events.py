@@ -21,9 +21,7 @@ LOOK_EVERY_S = 0.02
 BATCH = 1000
 
 
-def append(
-    tx: Connection, subject: str, kind: str, values: dict[str, JsonValue], *, at: float | None = None
-) -> None:
+def append(tx: Connection, subject: str, kind: str, values: dict[str, JsonValue], *, at: float | None = None) -> None:
     """Tell of something, in the transaction that makes it so."""
     append_many(tx, [(at or time.time(), subject, kind, values)])
 
@@ -31,7 +29,9 @@ def append(
 def append_many(tx: Connection, happened: Sequence[tuple[float, str, str, dict[str, JsonValue]]]) -> None:
     """Tell of several things, in their order."""
     if happened:
-        rows = [{"time": at, "subject": subject, "kind": kind, "values": values} for at, subject, kind, values in happened]
+        rows = [
+            {"time": at, "subject": subject, "kind": kind, "values": values} for at, subject, kind, values in happened
+        ]
         tx.execute(insert(events), rows)
 
 
@@ -45,8 +45,8 @@ class Events:
         """The newest event's id, or 0."""
         return await self.store.read(lambda tx: int(tx.execute(select(func.max(events.c.id))).scalar() or 0))
 
-    async def list(
-        self, *, after: int = 0, subject: str | None = None, kind: str | None = None, limit: int = BATCH
+    async def after(
+        self, after: int, *, subject: str | None = None, kind: str | None = None, limit: int = BATCH
     ) -> list[Event]:
         """Events after an id, oldest first."""
         query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
@@ -62,7 +62,7 @@ class Events:
         while True:
             version = self.store.version()
             if version != seen:
-                while batch := await self.list(after=after, subject=subject):
+                while batch := await self.after(after, subject=subject):
                     after = batch[-1].id
                     yield batch
                 seen = version

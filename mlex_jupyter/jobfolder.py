@@ -1,13 +1,13 @@
 """A job is a folder and a command. This is the folder, the only thing that engine and run share.
 
-    <home>/jobs/<id>/job.json                  written once by the supervisor: everything that the run needs
-    <home>/jobs/<id>/state.json                the supervisor's last word, so that a lost database can be rebuilt
-    <home>/jobs/<id>/events.jsonl              appended by the run, a line an event; read by the supervisor
-    <home>/jobs/<id>/log.txt                   what the run printed
-    <home>/jobs/<id>/checkpoint/               what resuming needs
-    <home>/jobs/<id>/attempts/<n>/claim        created exclusively by the one run that is attempt n
-    <home>/jobs/<id>/attempts/<n>/ending.json  how attempt n ended, when it made no result
-    <home>/jobs/<id>/result.json               the result; its existence means that the job is done
+<home>/jobs/<id>/job.json                  written once by the supervisor: everything that the run needs
+<home>/jobs/<id>/state.json                the supervisor's last word, so that a lost database can be rebuilt
+<home>/jobs/<id>/events.jsonl              appended by the run, a line an event; read by the supervisor
+<home>/jobs/<id>/log.txt                   what the run printed
+<home>/jobs/<id>/checkpoint/               what resuming needs
+<home>/jobs/<id>/attempts/<n>/claim        created exclusively by the one run that is attempt n
+<home>/jobs/<id>/attempts/<n>/ending.json  how attempt n ended, when it made no result
+<home>/jobs/<id>/result.json               the result; its existence means that the job is done
 """
 
 from __future__ import annotations

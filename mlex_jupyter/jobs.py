@@ -106,7 +106,9 @@ class Jobs:
         if run.spec.task.kind != "train":
             raise Invalid(f"{run.name} is not a training, so there is no network in it.")
         if run.state != JobState.DONE:
-            raise Conflict(f"{run.name} is {run.state.value}, so there is no network in it.", hint=f"mlex why {run.name}")
+            raise Conflict(
+                f"{run.name} is {run.state.value}, so there is no network in it.", hint=f"mlex why {run.name}"
+            )
         folder = self.folder(run.id).path
         trained = Trained.model_validate_json((folder / "model.json").read_bytes())
         return trained.model_copy(update={"weights": str(folder / trained.weights)})
@@ -117,9 +119,12 @@ class Jobs:
         if reason is not None:
             info = await self.targets.get(job.spec.target).info()
             raise Invalid(
-                f"The target {info.name} has {info.cpus} cores and {info.gpus} GPUs: the job would wait for ever.",
+                f"The target {info.name} is one machine with {info.cpus} cores and {info.gpus} GPUs: the job would "
+                "wait for ever.",
                 hint="Ask for less, or choose another target (`mlex targets`).",
             )
+        if job.spec.image is not None:
+            raise Invalid(f"The target {job.spec.target} runs no container images.", hint="Leave image out.")
 
     # ------------------------------------------------------------ looking
 

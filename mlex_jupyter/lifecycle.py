@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
@@ -113,11 +114,10 @@ class Lifecycle:
     async def _wait(self, row: Row) -> None:
         """Start it if it may start; otherwise say why it waits."""
         if row.cancel >= row.asked:
-            return await self._end(row, JobState.CANCELLED, reason="cancelled before it began")
-        if (obstacle := await self._obstacle(row)) is not None:
-            return await self._end(row, JobState.CANCELLED, reason=obstacle)
-        reason = await self._reason_to_wait(row)
-        if reason is None:
+            await self._end(row, JobState.CANCELLED, reason="cancelled before it began")
+        elif (obstacle := await self._obstacle(row)) is not None:
+            await self._end(row, JobState.CANCELLED, reason=obstacle)
+        elif (reason := await self._reason_to_wait(row)) is None:
             await self._begin(row)
         elif reason != row.reason:
             await self._change(row, reason=reason)
@@ -136,7 +136,9 @@ class Lifecycle:
             if job.state != JobState.DONE:
                 return f"after {job.name} (Dependency)"
         beside = [other for other in await self.store.read(unfinished) if other.target == row.target]
-        active = [self._files[other.id] for other in beside if other.state != JobState.WAITING and other.id in self._files]
+        active = [
+            self._files[other.id] for other in beside if other.state != JobState.WAITING and other.id in self._files
+        ]
         return self.targets.get(row.target).room(self._files[row.id], active)
 
     async def _begin(self, row: Row) -> None:
@@ -150,10 +152,11 @@ class Lifecycle:
     async def _submit(self, row: Row) -> None:
         """Start an attempt that has no native id: perhaps for the first time, perhaps its answer was lost."""
         target, folder = self.targets.get(row.target), self._folder(row)
+        native_id = await target.find(row.id, row.attempt)
+        if native_id is None and folder.claimed(row.attempt):
+            await self._judge(row, Seen(state=JobState.LOST, reason="its process is gone"))
+            return
         try:
-            native_id = await target.find(row.id, row.attempt)
-            if native_id is None and folder.claimed(row.attempt):
-                return await self._judge(row, Seen(state=JobState.LOST, reason="its process is gone"))
             if native_id is None:
                 JobFolder.make(folder.path, self._files[row.id])
                 command = [sys.executable, "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
@@ -162,8 +165,8 @@ class Lifecycle:
         except TargetError as error:
             if not error.transient:
                 raise
-            return
-        await self._change(row, native_id=native_id, reason=None)
+        else:
+            await self._change(row, native_id=native_id, reason=None)
 
     async def _stop(self, row: Row) -> None:
         """Tell a run to save and go; after the grace, end it."""
@@ -177,7 +180,12 @@ class Lifecycle:
         """Copy what the runs said since into the stream, all jobs in one transaction."""
         news = [(row, found) for row in rows if (found := self._read(row)).end > row.offset]
         if news:
-            await self._write(lambda tx: [take_in(tx, row, found) for row, found in news])
+
+            def take_all_in(tx: Connection) -> None:
+                for row, found in news:
+                    take_in(tx, row, found)
+
+            await self._write(take_all_in)
             failpoint("supervisor.took_in")
             await self._reload()
 
@@ -196,17 +204,17 @@ class Lifecycle:
             except TargetError:
                 continue  # a target that does not answer changes no state
             for row in mine:
-                await self._step(row, lambda row: self._judge(row, seen[row.native_id]))
+                await self._step(row, partial(self._judge, seen=seen[row.native_id]))
 
     async def _judge(self, row: Row, seen: Seen) -> None:
         """Decide from what the target saw, and then from what the folder says, where the job stands."""
         folder = self._folder(row)
         result, ending = folder.result(), folder.ending(row.attempt)
         if result is not None:
-            return await self._finish(row, result)
-        if ending is not None:
-            return await self._close(row, ending)
-        if not seen.state.final:
+            await self._finish(row, result)
+        elif ending is not None:
+            await self._close(row, ending)
+        elif not seen.state.final:
             if row.state == JobState.QUEUED and folder.claimed(row.attempt):
                 await self._change(row, state=JobState.RUNNING, started=row.started or time.time(), reason=None)
         elif seen.exit_code == TAKEN:  # another copy of this attempt is at work: look it up
@@ -281,10 +289,11 @@ class Lifecycle:
 
     async def _take_in_all(self, row: Row) -> None:
         """Whatever the run said before it ended comes before its end in the stream."""
-        offset = await self.store.read(lambda tx: tx.execute(select(jobs.c.offset).where(jobs.c.id == row.id)).scalar_one())
+        offset = await self.store.read(
+            lambda tx: tx.execute(select(jobs.c.offset).where(jobs.c.id == row.id)).scalar_one()
+        )
         while (found := read_events(self._folder(row).events, offset)).end > offset:
-            piece, begin = found, offset
-            await self._write(lambda tx: take_in(tx, row, piece, begin))
+            await self._write(partial(take_in, row=row, found=found, begin=offset))
             offset = found.end
 
     def _closed(self, row: Row) -> None:

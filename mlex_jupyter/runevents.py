@@ -6,11 +6,11 @@ A job's own command may write anything there. What could not be kept or sent on 
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ def _parse(line: bytes) -> Said | None:
         return None
     try:
         from_json(line)  # stricter than json: refuses half characters and endless nesting, which could not be sent on
-        record = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+        record = json.loads(line, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
         kind, values = record["kind"], record["values"]
     except (ValueError, KeyError, TypeError):
         return None
@@ -80,7 +80,11 @@ def _parse(line: bytes) -> Said | None:
 
 
 def _finite(number: str) -> float | None:
-    return value if _is_number(value := float(number)) else None
+    return value if math.isfinite(value := float(number)) else None
+
+
+def _whole(digits: str) -> int | float | None:
+    return int(digits) if len(digits) < 20 else _finite(digits)
 
 
 def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, Any]:
@@ -91,8 +95,7 @@ def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, An
         if event.kind == "progress" and (progress := _progress(event.values)):
             changes["progress"] = progress
         elif event.kind == "epoch":
-            numbers = {name: float(value) for name, value in event.values.items() if _is_number(value)}
-            metrics |= {name: value for name, value in numbers.items() if name not in ("epoch", "epochs")}
+            metrics |= {name: value for name, value in _numbers(event.values) if name not in ("epoch", "epochs")}
     return changes | {"metrics": metrics}
 
 
@@ -103,5 +106,7 @@ def _progress(values: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
         return None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _numbers(values: dict[str, JsonValue]) -> Iterator[tuple[str, float]]:
+    for name, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield name, float(value)

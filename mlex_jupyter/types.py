@@ -263,7 +263,9 @@ class Resources(Record):
 
     cpus: int | None = Field(None, ge=1, le=4096, description="Processor cores; left out, what suits the target.")
     gpus: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
-    memory_gb: float = Field(4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to.")
+    memory_gb: float = Field(
+        4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to."
+    )
     minutes: int | None = Field(None, ge=1, description="Time limit in minutes; the run saves and stops before it.")
     nodes: int = Field(1, ge=1, le=10_000, description="Machines.")
     queue: str | None = Field(None, description="Partition or queue of the target.")

@@ -108,7 +108,9 @@ class Zoo:
         for error in validator.iter_errors(complete):
             where = ".".join(map(str, error.absolute_path))
             described = known.get(where, {}).get("description")
-            raise Invalid(f"{architecture.name}: {where} = {error.instance!r} will not do: {error.message}.", hint=described)
+            raise Invalid(
+                f"{architecture.name}: {where} = {error.instance!r} will not do: {error.message}.", hint=described
+            )
         return complete
 
     # ------------------------------------------------------------ published models
@@ -280,5 +282,3 @@ def _architecture_entry(architecture: Architecture) -> ZooEntry:
 def _matches(entry: ZooEntry, query: str) -> bool:
     pattern = query.lower() if any(sign in query for sign in "*?[") else f"*{query.lower()}*"
     return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in (entry.name, entry.title, *entry.tags))
-
-

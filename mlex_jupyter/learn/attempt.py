@@ -28,6 +28,7 @@ class Attempt:
         self.job = job
         self.number = number
         self.stopping = False
+        self.out_of_time = False
         self._events = _open_events(folder.events)
 
     @property
@@ -36,12 +37,14 @@ class Attempt:
         return self.folder.path
 
     def listen(self) -> None:
-        """From now on SIGTERM, SIGINT and SIGUSR1 set `stopping`; the work saves and raises `Stopped`."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        """From now on signals and the time limit set `stopping`: the work saves and raises `Stopped`."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM):
             signal.signal(number, self._on_signal)
+        signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("MLEX_TIME_LIMIT_S", 0)))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
+        self.out_of_time = number == signal.SIGALRM
 
     def emit(self, kind: str, **values: JsonValue) -> None:
         """Append an event: one line, one write, so that a reader never sees half of it for long."""
@@ -53,7 +56,9 @@ class Attempt:
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True, file=sys.stdout)
         self.emit("note", text=text)
 
-    def progress(self, done: int, total: int, unit: str, *, eta_s: float | None = None, score: float | None = None) -> None:
+    def progress(
+        self, done: int, total: int, unit: str, *, eta_s: float | None = None, score: float | None = None
+    ) -> None:
         """How far the work is: "epoch 3 of 50"."""
         fraction = min(1.0, done / total) if total else 1.0
         self.emit("progress", done=done, total=total, unit=unit, fraction=fraction, eta_s=eta_s, score=score)

@@ -40,7 +40,11 @@ def main(folder_path: str, number: int) -> int:
         failpoint("worker.after_result")
         return DONE
     except Stopped as stopped:
-        return _end(attempt, JobState.CANCELLED, STOPPED, str(stopped) or "Stopped; its checkpoint is kept.", None)
+        message = str(stopped) or "Stopped; its checkpoint is kept."
+        if attempt.out_of_time:
+            message = f"The time limit came first. {message}"
+            return _end(attempt, JobState.FAILED, STOPPED, message, "Resume it: it goes on from its checkpoint.")
+        return _end(attempt, JobState.CANCELLED, STOPPED, message, None)
     except MlexError as error:
         print(error.message, file=sys.stderr)
         return _end(attempt, JobState.FAILED, FAILED, error.message, error.hint)
@@ -78,9 +82,7 @@ def in_plain_words(error: Exception) -> tuple[str, str | None]:
 
 
 def _end(attempt: Attempt, state: JobState, code: int, message: str, hint: str | None) -> int:
-    attempt.folder.end(
-        attempt.number, Ending(state=state, exit_code=code, message=message, hint=hint, time=now())
-    )
+    attempt.folder.end(attempt.number, Ending(state=state, exit_code=code, message=message, hint=hint, time=now()))
     return code
 
 

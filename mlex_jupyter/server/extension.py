@@ -77,13 +77,13 @@ class RestHandler(APIHandler):
         self.finish(answer.body)
 
     @web.authenticated
-    @authorized("read")
+    @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self, path: str) -> None:
         """Read something."""
         await self._answer(path)
 
     @web.authenticated
-    @authorized("write")
+    @authorized("write")  # type: ignore[untyped-decorator]
     async def post(self, path: str) -> None:
         """Ask for something."""
         await self._answer(path)
@@ -100,8 +100,8 @@ class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
         self._sending: asyncio.Task[None] | None = None
 
     @ws_authenticated
-    @authorized("read")
-    async def get(self, *args: Any, **kwargs: Any) -> None:
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Upgrade to a WebSocket."""
         await super().get(*args, **kwargs)
 

@@ -17,7 +17,11 @@ from mlex_jupyter.verbs import Parameter, Verb, table
 
 REF = "#/components/schemas/{model}"
 PICTURES = {
-    "/datasets/{name}/picture": ("dataset_picture", "A slice of a dataset as a PNG.", ("axis", "index", "size", "labels")),
+    "/datasets/{name}/picture": (
+        "dataset_picture",
+        "A slice of a dataset as a PNG.",
+        ("axis", "index", "size", "labels"),
+    ),
     "/jobs/{run}/picture": ("run_picture", "A run's newest picture, or that of one epoch, as a PNG.", ("epoch",)),
 }
 
@@ -30,7 +34,9 @@ class _Schemas:
 
     def of(self, kind: Any, mode: str = "validation") -> dict[str, Any]:
         found = TypeAdapter(kind).json_schema(
-            ref_template=REF, mode="serialization" if mode == "out" else "validation", schema_generator=GenerateJsonSchema
+            ref_template=REF,
+            mode="serialization" if mode == "out" else "validation",
+            schema_generator=GenerateJsonSchema,
         )
         shared = found.pop("$defs", {})
         title = found.get("title")
@@ -71,7 +77,9 @@ def _operation(verb: Verb, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": verb.name,
         "summary": verb.help,
-        "parameters": [_parameter(parameter, "path", schemas) for parameter in verb.parameters if parameter.name in in_path],
+        "parameters": [
+            _parameter(parameter, "path", schemas) for parameter in verb.parameters if parameter.name in in_path
+        ],
         "responses": {
             str(route.status): {"description": "Done.", "content": _json(schemas.of(verb.returns, "out"))},
             "default": {"description": "What went wrong.", "content": _json(schemas.of(Problem, "out"))},
@@ -120,7 +128,12 @@ def _picture(path: str, name: str, says: str, query: tuple[str, ...]) -> dict[st
         "parameters": [
             *({"name": part, "in": "path", "required": True, "schema": {"type": "string"}} for part in in_path),
             *(
-                {"name": part, "in": "query", "required": False, "schema": {"type": "string" if part == "labels" else "integer"}}
+                {
+                    "name": part,
+                    "in": "query",
+                    "required": False,
+                    "schema": {"type": "string" if part == "labels" else "integer"},
+                }
                 for part in query
             ),
         ],

@@ -57,5 +57,3 @@ class Service:
                 self.mlex.keep_moving()
         except (MlexError, OSError) as error:
             log.warning("Could not look after the jobs: %s", error)
-
-

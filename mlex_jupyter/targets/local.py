@@ -44,6 +44,8 @@ class LocalTarget:
             "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
             "PYTHONUNBUFFERED": "1",
         }
+        if job.spec.resources.minutes:
+            environment["MLEX_TIME_LIMIT_S"] = str(job.spec.resources.minutes * 60)
         try:
             with open(Path(folder) / "log.txt", "ab") as log:
                 child = subprocess.Popen(
@@ -100,6 +102,8 @@ class LocalTarget:
 
     def room(self, job: JobFile, others: Collection[JobFile]) -> str | None:
         """None when there are cores and GPUs for the job beside the others; else why it waits."""
+        if job.spec.resources.nodes > 1:
+            return "this computer is one machine"
         total, taken = self.settings.local_cpus, sum(cores(other, self.settings) for other in others)
         if taken + cores(job, self.settings) > total:
             return f"{taken} of {total} cores are in use (Resources)"

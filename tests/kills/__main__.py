@@ -1,4 +1,4 @@
-"""`python -m tests.kills --kills 60 --seed 1`: the report goes to the standard output; exit code 1 when it is not clean."""
+"""`python -m tests.kills --kills 60 --seed 1`: the report, and exit code 1 when it is not clean."""
 
 from __future__ import annotations
 

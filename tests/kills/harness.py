@@ -202,15 +202,20 @@ class Harness:
         report.lost = [id for id in client.acknowledged.values() if id not in jobs]
         report.stuck = self._unfinished()
         report.wrong = [
-            f"{jobs[id][0]} is {jobs[id][1]}" for id in client.acknowledged.values() if jobs.get(id, ("", ""))[1] != "done"
+            f"{jobs[id][0]} is {jobs[id][1]}"
+            for id in client.acknowledged.values()
+            if jobs.get(id, ("", ""))[1] != "done"
         ]
         report.twice = [*client.twice, *self._more_than_once()]
         self._judge_predictions(jobs)
 
     def _more_than_once(self) -> list[str]:
         begun = Counter(self.ledger.read_text().splitlines())
-        ended = Counter(id for (id,) in self._query("""SELECT subject FROM events
-            WHERE kind = 'state' AND json_extract("values", '$.state') = 'done'"""))
+        ended = Counter(
+            id
+            for (id,) in self._query("""SELECT subject FROM events
+            WHERE kind = 'state' AND json_extract("values", '$.state') = 'done'""")
+        )
         keys = Counter(key for (key,) in self._query("SELECT key FROM jobs WHERE key IS NOT NULL"))
         said = [
             f"{job_id}: the stream is not what its folder says"
@@ -221,7 +226,8 @@ class Harness:
 
     def _stream_is_whole(self, job_id: str) -> bool:
         """What a run said is in the stream once, in order, with nothing left out."""
-        query = f"""SELECT "values" FROM events WHERE subject = '{job_id}' AND kind NOT IN ('state', 'submitted') ORDER BY id"""
+        query = f"""SELECT "values" FROM events
+            WHERE subject = '{job_id}' AND kind NOT IN ('state', 'submitted') ORDER BY id"""
         streamed = [json.loads(values) for (values,) in self._query(query)]
         file = self.home / "jobs" / job_id / "events.jsonl"
         written = []
