@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.types import JSON
 
-from mlex_jupyter.errors import MlexError, Unavailable
+from mlex_jupyter.errors import Invalid, MlexError, Unavailable
 from mlex_jupyter.files import on_network
 from mlex_jupyter.settings import Settings
 
@@ -206,6 +206,8 @@ class Store:
                 return work(tx)
         except OperationalError as error:
             raise _in_words(error) from error
+        except OverflowError as error:
+            raise Invalid("A number is too large: the database's have 64 bits.") from error
 
     def version(self) -> int:
         """A number that changes when anybody commits; cheap enough to be asked forty times a second."""
