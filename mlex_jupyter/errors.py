@@ -77,6 +77,6 @@ class TargetError(MlexError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Say which known names are meant: "Did you mean …?" for a name that was not found, or None when nothing is near."""
+    """Say which of the known names is meant: "Did you mean …?"; None when nothing is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"Did you mean {', '.join(near)}?" if near else None
