@@ -316,7 +316,7 @@ export class Server {
   private readonly client: Client;
   private readonly stream: EventStream;
   private readonly lists = {
-    datasets: () => this.client.get('/datasets', {}),
+    datasets: async () => imagesFirst(await this.client.get('/datasets', {})),
     models: () => this.client.get('/models', {}),
     architectures: () => this.client.get('/architectures', {}),
     targets: () => this.client.get('/targets', {}),
@@ -339,6 +339,12 @@ function bySubject(events: readonly Event[]): Map<string, Event[]> {
     group ? group.push(event) : groups.set(event.subject, [event]);
   }
   return groups;
+}
+
+/** What one trains on before what was made of it; each as the server has it, the newest first. */
+function imagesFirst(datasets: readonly Dataset[]): Dataset[] {
+  const made = (data: Dataset): boolean => data.classes.length > 0;
+  return [...datasets.filter(data => !made(data)), ...datasets.filter(made)];
 }
 
 /** Which list an event makes old. */

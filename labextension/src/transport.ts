@@ -8,7 +8,9 @@ export function jupyterTransport(settings: ServerConnection.ISettings): Transpor
   const http = URLExt.join(settings.baseUrl, 'mlex/api/v1');
   const ws = URLExt.join(settings.wsUrl, 'mlex/api/v1');
   return {
-    request: (path, init) => ServerConnection.makeRequest(http + path, init, settings),
+    // Not "no-store": with it JupyterLab puts a number into the address that no route asked for.
+    request: (path, init) =>
+      ServerConnection.makeRequest(http + path, { cache: 'no-cache', ...init }, settings),
     socket: path => {
       const token = settings.appendToken && settings.token;
       const url = ws + path + (token ? `&token=${encodeURIComponent(token)}` : '');

@@ -71,10 +71,9 @@ class RestHandler(APIHandler):
             self.request.body,
         )
         self.set_status(answer.status)
-        self.set_header("Content-Type", answer.content_type)
         if answer.cache_s:
             self.set_header("Cache-Control", f"private, max-age={answer.cache_s}")
-        self.finish(answer.body)
+        self.finish(answer.body, set_content_type=answer.content_type)
 
     @web.authenticated
     @authorized("read")  # type: ignore[untyped-decorator]

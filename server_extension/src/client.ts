@@ -91,7 +91,7 @@ export class Client {
   }
 
   private async blob(path: string): Promise<Blob> {
-    const response = await this.transport.request(path, { method: 'GET' });
+    const response = await this.transport.request(path, { method: 'GET', cache: 'default' });
     if (!response.ok) {
       throw await problemOf(response);
     }

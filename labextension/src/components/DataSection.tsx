@@ -5,16 +5,16 @@ import { finds } from '../words';
 import { Busy } from './Busy';
 import { DataRow } from './DataRow';
 import { Empty } from './Empty';
-import { Loading } from './Loading';
 import { NothingFound } from './NothingFound';
 import { ProblemBox } from './ProblemBox';
 import { Rows } from './Rows';
+import { Waiting } from './Waiting';
 
 export function DataSection(): JSX.Element {
   const known = useKnown();
   const screen = useScreen();
   const { actions } = useMlex();
-  const { value, problem } = known.datasets;
+  const { value } = known.datasets;
   const trouble = screen.troubles.data ?? null;
   const shown = (value ?? []).filter(data => finds(screen.query, data.name, ...data.tags));
   const chosen = choose(known, screen).data?.name;
@@ -22,11 +22,7 @@ export function DataSection(): JSX.Element {
     <>
       {trouble && <ProblemBox problem={trouble} onDismiss={() => actions.dismiss('data')} />}
       {value === null ? (
-        problem ? (
-          <ProblemBox problem={problem} />
-        ) : (
-          <Loading what="data" />
-        )
+        <Waiting asked={known.datasets} what="data" />
       ) : value.length === 0 ? (
         <Empty
           icon={gridIcon}

@@ -3,17 +3,17 @@ import { choose, entryKey } from '../choice';
 import { layersIcon } from '../icons';
 import { finds } from '../words';
 import { Empty } from './Empty';
-import { Loading } from './Loading';
 import { ModelRow } from './ModelRow';
 import { NothingFound } from './NothingFound';
 import { ProblemBox } from './ProblemBox';
 import { Rows } from './Rows';
+import { Waiting } from './Waiting';
 
 export function ModelsSection(): JSX.Element {
   const known = useKnown();
   const screen = useScreen();
   const { actions } = useMlex();
-  const { value, problem } = known.models;
+  const { value } = known.models;
   const trouble = screen.troubles.models ?? null;
   const choice = choose(known, screen);
   const chosen = choice.like ? entryKey(choice.like) : choice.architecture?.name;
@@ -22,11 +22,7 @@ export function ModelsSection(): JSX.Element {
     <>
       {trouble && <ProblemBox problem={trouble} onDismiss={() => actions.dismiss('models')} />}
       {value === null ? (
-        problem ? (
-          <ProblemBox problem={problem} />
-        ) : (
-          <Loading what="models" />
-        )
+        <Waiting asked={known.models} what="models" />
       ) : value.length === 0 ? (
         <Empty
           icon={layersIcon}

@@ -4,11 +4,11 @@ import { useKnown, useMlex, useScreen } from '../context';
 import { finds } from '../words';
 import { Busy } from './Busy';
 import { Empty } from './Empty';
-import { Loading } from './Loading';
 import { NothingFound } from './NothingFound';
 import { ProblemBox } from './ProblemBox';
 import { Rows } from './Rows';
 import { RunRow } from './RunRow';
+import { Waiting } from './Waiting';
 
 export function RunsSection(): JSX.Element {
   const { jobs, curves, connection } = useKnown();
@@ -23,11 +23,7 @@ export function RunsSection(): JSX.Element {
       {trouble && <ProblemBox problem={trouble} onDismiss={() => actions.dismiss('runs')} />}
       <Busy doing={screen.doing.runs} />
       {jobs.value === null ? (
-        jobs.problem ? (
-          <ProblemBox problem={jobs.problem} />
-        ) : (
-          <Loading what="runs" />
-        )
+        <Waiting asked={jobs} what="runs" />
       ) : jobs.value.length === 0 ? (
         <Empty
           icon={runIcon}
