@@ -290,12 +290,14 @@ def _add(slot: Slot, option: str, text: str, reading: _Reading, seen: set[tuple[
     elif slot.path in seen:
         raise Usage(f"{option} is given twice.")
     else:
-        given[slot.path] = text
+        given[slot.path] = _item(slot, text)
     seen.add(slot.path)
 
 
 def _item(slot: Slot, text: str) -> Any:
-    return yaml_value(text) if isinstance(slot.type, type) and issubclass(slot.type, Record) else text
+    """A number or a Record is read as YAML; a name stays as it is written."""
+    plain = isinstance(slot.type, type) and issubclass(slot.type, int | float | Record)
+    return yaml_value(text) if plain else text
 
 
 def _place(verb: Verb, words: Sequence[str], places: list[Slot], reading: _Reading, seen: set[tuple[str, ...]]) -> None:
