@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -27,10 +28,20 @@ def _browser() -> str | None:
     return _module("playwright") or (None if chromium() else "no Chromium: sudo apt-get install chromium")
 
 
+def _mount() -> str | None:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return "no /proc to see what this process may do"
+    capabilities = next(line for line in status.read_text().splitlines() if line.startswith("CapEff"))
+    may = int(capabilities.split()[1], 16) >> 21 & 1  # CAP_SYS_ADMIN
+    return None if may and shutil.which("mount") else "only root may mount a small disk"
+
+
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
     "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
+    "mount": _mount,
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
     "torch": lambda: _module("torch", "safetensors"),
 }
