@@ -37,10 +37,12 @@ def open_zarr(uri: str, axes: str | None) -> Volume:
 def _volume(
     array: Any, uri: str, axes: str | None, said: str | None, scales: dict[str, float], unit: str | None
 ) -> Volume:
+    from mlex_jupyter.data.bloscguard import checked
+
     sizes = {axis: float(size) for axis, size in scales.items() if axis in SPACE and size > 0}
     said = said if said and len(said) == array.ndim else None
     return Volume(
-        array,
+        checked(array),
         uri=uri,
         reader="zarr",
         said_axes=said,

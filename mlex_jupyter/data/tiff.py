@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ def open_tiff(uri: str, axes: str | None) -> Volume:
     file = tifffile.TiffFile(uri)
     try:
         series = file.series[0]
-        _check_whole(series, uri)
+        if _ends_early(file) or _lacks_pixels(series, uri):
+            raise Invalid(f"{uri} ends before its pixels do: it is cut off.", hint="Copy it again.")
         plain = series.dataoffset is not None and series.keyframe.is_final
         source: Source = tifffile.memmap(uri, series=0, mode="r") if plain else Pages(series)
         sizes, unit = _pixels(file, series)
@@ -106,17 +108,27 @@ def _product(lengths: tuple[int, ...]) -> int:
     return result
 
 
-def _check_whole(series: TiffPageSeries, uri: str) -> None:
-    """Refuse a file that ends before its pixels do."""
+def _ends_early(file: TiffFile) -> bool:
+    """Whether the last page found says that there is another: tifffile only leaves that one out."""
+    kind, handle = file.tiff, file.filehandle
+    offset = file.pages[len(file.pages) - 1].offset
+    handle.seek(offset)
+    (tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+    handle.seek(offset + kind.tagnosize + tags * kind.tagsize)
+    (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
+    return bool(following)
+
+
+def _lacks_pixels(series: TiffPageSeries, uri: str) -> bool:
+    """Whether the pixels of a page would lie behind the end of the file."""
     size = Path(uri).stat().st_size
     plain = series.dataoffset is not None and series.dataoffset + series.nbytes > size
-    if plain or any(
+    return plain or any(
         offset + count > size
         for page in series.pages
         if page is not None
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-    ):
-        raise Invalid(f"{uri} ends before its pixels do: it is cut off.", hint="Copy it again.")
+    )
 
 
 def _pixels(file: TiffFile, series: TiffPageSeries) -> tuple[dict[str, float], str | None]:
