@@ -70,7 +70,7 @@ def _said_in(file: Path) -> dict[str, Any]:
     """What config.yaml says."""
     try:
         text = file.read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that is none is the database's to say
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{file} cannot be read: {error}.", hint="It is a text of lines `name: value`.") from error
