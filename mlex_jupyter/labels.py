@@ -23,6 +23,7 @@ from mlex_jupyter.data.painted import check_labels, copy_labels
 from mlex_jupyter.data.readers import local_path, open_path
 from mlex_jupyter.errors import Invalid, NotFound, nearest
 from mlex_jupyter.events import append
+from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import sync_folder, sync_tree
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store, labels
@@ -113,6 +114,7 @@ class Labels:
         place = self.folder / labelled.id / f"v{labelled.version}.zarr"
         labelled = labelled.model_copy(update={"uri": str(place)})
         _move(beside, place)
+        failpoint("labels.moved")
         columns = labelled.model_dump(include={"id", "dataset", "name", "version"})
         record = labelled.model_dump(mode="json")
         tx.execute(insert(labels).values(**columns, record=record, created=labelled.created.timestamp()))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -121,14 +125,26 @@ async def test_many_imports_at_once_are_as_many_versions(labels: Labels, tmp_pat
     assert len(on_disk(labels)) == 6
 
 
-async def test_a_folder_that_a_killed_import_left_is_replaced(labels: Labels, tmp_path: Path) -> None:
+IMPORT = """
+import asyncio, sys
+from mlex_jupyter.app import Mlex
+asyncio.run(Mlex().import_labels("sand", sys.argv[1], name="scribbles"))
+"""
+
+
+async def test_an_import_that_is_killed_leaves_nothing_or_a_whole_version(labels: Labels, tmp_path: Path) -> None:
     first = await labels.import_file("sand", saved(tmp_path), "scribbles")
-    left = Path(first.uri).with_name("v2.zarr")
-    left.mkdir()
-    (left / "rubbish").touch()
-    second = await labels.import_file("sand", saved(tmp_path), "scribbles")
-    assert Path(second.uri) == left
-    assert not (left / "rubbish").exists()
+    armed = os.environ | {"MLEX_HOME": str(labels.folder.parent), "MLEX_FAILPOINTS": "labels.moved=1"}
+    killed = subprocess.run([sys.executable, "-c", IMPORT, saved(tmp_path)], env=armed, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(on_disk(labels)) == 2  # moved to its place, and not committed
+    assert await labels.get("sand", "scribbles") == first
+    more = painted()
+    more[3] = 1
+    second = await labels.import_file("sand", saved(tmp_path, more), "scribbles")
+    assert second.version == 2
+    np.testing.assert_array_equal(zarr.open_array(second.uri, mode="r")[:], more)
+    assert await labels.list("sand") == [second]
 
 
 # ---------------------------------------------------------------- what is refused
