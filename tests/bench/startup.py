@@ -42,10 +42,10 @@ def _start(used: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         # What `jupyter server extension disable` writes; enabled, the same file says so.
-        config = home / "jupyter" / "jupyter_server_config.d" / "mlex_jupyter.json"
+        config = home / "first" / "jupyter_server_config.d" / "mlex_jupyter.json"
         config.parent.mkdir(parents=True)
         config.write_text(json.dumps({"ServerApp": {"jpserver_extensions": {"mlex_jupyter.server": used}}}))
-        server = Server(home, home / "work")
+        server = Server(home, home / "work", JUPYTER_CONFIG_PATH=str(home / "first"))
         try:
             begun = time.perf_counter()
             server.start(look_every_s=0.01)
