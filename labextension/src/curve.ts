@@ -52,6 +52,11 @@ export class Curve {
     return last && last.epoch > 0 && last.step > 0 ? last.step / last.epoch : null;
   }
 
+  /** The epoch with the highest validation Dice: its weights are kept. */
+  get best(): Epoch | undefined {
+    return highest(this.epochs, ({ dice }) => dice);
+  }
+
   private take({ kind, values }: Event): void {
     switch (kind) {
       case 'metrics':
@@ -109,6 +114,18 @@ export class Curve {
   }
 
   private seen = 0;
+}
+
+/** Of those that have a value the one with the highest, the earliest of equals. */
+export function highest<T>(list: readonly T[], value: (item: T) => number | null): T | undefined {
+  let best: T | undefined;
+  for (const item of list) {
+    const its = value(item);
+    if (its !== null && (best === undefined || its > (value(best) ?? -Infinity))) {
+      best = item;
+    }
+  }
+  return best;
 }
 
 /** A finite number, or null: a loss that became NaN arrives as null or as text. */

@@ -66,7 +66,10 @@ export function Chart({ label, version, lines, data, end, tick, top }: Props): J
     };
   }, []);
 
-  useEffect(() => plot.current?.setData(latest.current.data()), [version, end, tick]);
+  useEffect(() => {
+    plot.current?.setData(latest.current.data());
+    plot.current?.redraw(false, true); // the axes too: an epoch's length may have become known
+  }, [version, end, tick]);
 
   return <div className="mlex-Chart" ref={host} role="img" aria-label={label} style={{ height: HEIGHT }} />;
 }

@@ -5,10 +5,10 @@ import type { Curve } from '../curve';
 import { score } from '../words';
 import { Card } from './Card';
 
-/** The validation Dice of each class, after the newest epoch. */
+/** The validation Dice of each class: after the newest epoch, and of a run that is done after its best. */
 export function ClassScores({ job, curve }: { job: Job; curve: Curve | null }): JSX.Element | null {
   const { labels } = useKnown();
-  const epoch = curve?.epochs.at(-1);
+  const epoch = job.state === 'done' ? curve?.best : curve?.epochs.at(-1);
   const scores = Object.entries(epoch?.dice_by_class ?? {});
   if (!epoch || scores.length === 0) {
     return null;

@@ -2,16 +2,20 @@ import type { Job } from '@mlex/api';
 import { useState } from 'react';
 
 import { useMlex } from '../context';
-import type { Curve, Snapshot } from '../curve';
+import { highest, type Curve, type Snapshot } from '../curve';
 import { FINAL, score } from '../words';
 import { Picture } from './Picture';
 
-/** The same slice after every epoch: your labels at the left, the prediction at the right. */
+/** The same slice after every epoch: your labels at the left, the prediction at the right.
+ *
+ * While a run goes on the newest is shown; when it is done, the epoch whose weights were kept.
+ */
 export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null }): JSX.Element {
   const { server } = useMlex();
   const [picked, pick] = useState<number | null>(null);
   const pictures = curve?.pictures ?? [];
-  const shown = pictures.find(({ epoch }) => epoch === picked) ?? pictures.at(-1);
+  const first = job.state === 'done' ? highest(pictures, ({ dice }) => dice) : pictures.at(-1);
+  const shown = pictures.find(({ epoch }) => epoch === picked) ?? first;
   if (!shown) {
     return (
       <div className="mlex-Stage mlex-mod-empty">
@@ -38,12 +42,12 @@ export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null })
       </figure>
       {pictures.length > 1 && (
         <div className="mlex-Film" role="group" aria-label="Pictures by epoch">
-          {spread(pictures, 5).map(({ epoch, dice }) => (
+          {spread(pictures, shown, 5).map(({ epoch, dice }) => (
             <button
               key={epoch}
               type="button"
               aria-pressed={epoch === shown.epoch}
-              onClick={() => pick(epoch === pictures.at(-1)?.epoch ? null : epoch)}
+              onClick={() => pick(epoch === first?.epoch ? null : epoch)}
             >
               <Picture of={`${job.id}/${epoch}`} load={load(epoch)} alt="" className="mlex-mod-prediction" />
               <span className="mlex-num">
@@ -58,11 +62,11 @@ export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null })
   );
 }
 
-/** A few of many, the first and the last among them. */
-function spread(all: readonly Snapshot[], most: number): Snapshot[] {
+/** A few of many: the first, the last and the one that is shown among them. */
+function spread(all: readonly Snapshot[], shown: Snapshot, most: number): Snapshot[] {
   if (all.length <= most) {
     return [...all];
   }
   const at = new Set(Array.from({ length: most }, (_, i) => Math.round((i * (all.length - 1)) / (most - 1))));
-  return all.filter((_, i) => at.has(i));
+  return all.filter((each, i) => at.has(i) || each.epoch === shown.epoch);
 }

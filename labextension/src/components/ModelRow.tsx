@@ -36,6 +36,7 @@ export function ModelRow({ entry, data, selected }: Props): JSX.Element {
       selected={selected}
       onOpen={() => void actions.pickModel(entry)}
       actions={predict}
+      quiet
     >
       {run ? (
         <Picture

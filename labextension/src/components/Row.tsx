@@ -10,6 +10,8 @@ interface Props {
   onMenu?: (x: number, y: number) => void;
   /** Buttons at the right. */
   actions?: React.ReactNode;
+  /** They show on hover and on focus only. */
+  quiet?: boolean;
   title?: string;
   children: React.ReactNode;
 }
@@ -22,6 +24,7 @@ export function Row({
   onDelete,
   onMenu,
   actions,
+  quiet = false,
   title,
   children
 }: Props): JSX.Element {
@@ -48,7 +51,7 @@ export function Row({
       >
         {children}
       </button>
-      {actions && <span className="mlex-Row-actions">{actions}</span>}
+      {actions && <span className={`mlex-Row-actions ${quiet ? 'mlex-mod-quiet' : ''}`}>{actions}</span>}
     </li>
   );
 }

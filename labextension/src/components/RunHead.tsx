@@ -92,8 +92,7 @@ function RunHeadButtons({ job }: { job: Job }): JSX.Element | null {
 function Standing({ job, curve }: { job: Job; curve: Curve | null }): JSX.Element {
   const gone = useSecondsSince(job.state === 'running' ? job.started : null);
   const done = job.state === 'done';
-  const epochs = curve?.epochs ?? [];
-  const best = epochs.reduce((a, b) => ((b.dice ?? -1) > (a?.dice ?? -1) ? b : a), epochs[0]);
+  const best = curve?.best;
   const remains = job.state === 'running' ? left(job.progress ?? null) : null;
   return (
     <>
@@ -106,7 +105,7 @@ function Standing({ job, curve }: { job: Job; curve: Curve | null }): JSX.Elemen
         </>
       )}
       {FINAL.has(job.state) && took(job) && ` · took ${took(job)}`}
-      {best && best.dice !== null && ` · ${done ? 'best' : 'best so far'}: epoch ${best.epoch}`}
+      {best && ` · ${done ? 'best' : 'best so far'}: epoch ${best.epoch}`}
     </>
   );
 }
