@@ -14,11 +14,13 @@ from datetime import datetime, timezone
 from pydantic import JsonValue
 from sqlalchemy import Connection, func, insert, select
 
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.store import Row, Store, events
 from mlex_jupyter.types import Event
 
 LOOK_EVERY_S = 0.02
 BATCH = 1000
+AT_MOST = 10_000
 
 
 def append(tx: Connection, subject: str, kind: str, values: dict[str, JsonValue], *, at: float | None = None) -> None:
@@ -49,7 +51,9 @@ class Events:
         self, after: int, *, subject: str | None = None, kind: str | None = None, limit: int = BATCH
     ) -> list[Event]:
         """Events after an id, oldest first."""
-        query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+        if limit < 1:
+            raise Invalid(f"limit={limit}: ask for at least one.")
+        query = select(events).where(events.c.id > after).order_by(events.c.id).limit(min(limit, AT_MOST))
         if subject is not None:
             query = query.where(events.c.subject == subject)
         if kind is not None:

@@ -7,7 +7,9 @@ it costs nothing and the first request does not wait either.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
@@ -19,11 +21,15 @@ from tornado import web, websocket
 from mlex_jupyter import __version__
 
 if TYPE_CHECKING:
+    from mlex_jupyter.server.http import Answer
     from mlex_jupyter.server.service import Service
 
 BASE = "mlex/api/v1"
 WARM_UP_AFTER_S = 1.0
 LOOK_AFTER_JOBS_EVERY_S = 2.0
+EVENT_ID = re.compile("[0-9]{1,18}")
+
+log = logging.getLogger(__name__)
 
 
 class Later:
@@ -48,8 +54,12 @@ class Later:
         """As long as the server lives, a supervisor that was killed is replaced while jobs need one."""
         await asyncio.sleep(WARM_UP_AFTER_S)
         while True:
-            service = await self.get()
-            await service.look_after_jobs()
+            try:
+                service = await self.get()
+            except Exception as error:  # what is wrong with the home may be mended while the server lives
+                log.warning("MLEx cannot look after jobs yet: %s", error)
+            else:
+                await service.look_after_jobs()
             await asyncio.sleep(LOOK_AFTER_JOBS_EVERY_S)
 
 
@@ -62,14 +72,18 @@ class RestHandler(APIHandler):
         """Know where the service is."""
         self.later = later
 
-    async def _answer(self, path: str) -> None:
+    async def _answer(self) -> None:
         service = await self.later.get()
+        given = self.request.query_arguments.keys() - {"token"}  # Jupyter's own, for who cannot send headers
         answer = await service.answer(
             self.request.method or "GET",
-            path,
-            {name: self.get_query_arguments(name, strip=False) for name in self.request.query_arguments},
+            self.request.path.partition(f"{BASE}/")[2],  # as it was sent: decoded once, where its parts are known
+            {name: self.get_query_arguments(name, strip=False) for name in given},
             self.request.body,
         )
+        self._send(answer)
+
+    def _send(self, answer: Answer) -> None:
         self.set_status(answer.status)
         if answer.cache_s:
             self.set_header("Cache-Control", f"private, max-age={answer.cache_s}")
@@ -79,13 +93,19 @@ class RestHandler(APIHandler):
     @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self, path: str) -> None:
         """Read something."""
-        await self._answer(path)
+        await self._answer()
 
     @web.authenticated
     @authorized("write")  # type: ignore[untyped-decorator]
     async def post(self, path: str) -> None:
         """Ask for something."""
-        await self._answer(path)
+        await self._answer()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What fails before a verb is reached is a Problem too."""
+        from mlex_jupyter.server.http import refusal
+
+        self._send(refusal(status_code, kwargs["exc_info"][1] if "exc_info" in kwargs else None))
 
 
 class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
@@ -109,14 +129,14 @@ class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
         super().open(*args, **kwargs)
         self.set_nodelay(True)
         after = self.get_query_argument("after", "")
-        if not after.isdigit():
+        if not EVENT_ID.fullmatch(after):
             self.close(4400, "after: the id of an event")
             return
         self._sending = asyncio.create_task(self._send(int(after)))
 
     async def _send(self, after: int) -> None:
-        service = await self.later.get()
         try:
+            service = await self.later.get()
             async for batch in service.stream(after):
                 await self.write_message(batch)
         except websocket.WebSocketClosedError:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import responses
 from typing import Any
 from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
+from tornado.web import HTTPError
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
@@ -21,6 +23,7 @@ from mlex_jupyter.types import Problem, invalid
 from mlex_jupyter.verbs import Parameter, Route, Verb, table
 
 JSON = "application/json"
+CODES = {400: "invalid", 401: "forbidden", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class MethodNotAllowed(MlexError):
 def as_answer(error: MlexError) -> Answer:
     """An error as the Problem that every face shows."""
     return Answer(error.status, Problem.of(error).model_dump_json().encode())
+
+
+def refusal(status: int, error: BaseException | None) -> Answer:
+    """What was refused, or failed, before a verb was reached: as a Problem, with Jupyter's own status."""
+    if isinstance(error, MlexError):
+        return as_answer(error)
+    said = responses.get(status, "It failed")
+    if isinstance(error, HTTPError) and error.log_message:
+        said = error.log_message % error.args if error.args else error.log_message
+    return Answer(status, Problem(code=CODES.get(status, "error"), message=f"{said}.").model_dump_json().encode())
 
 
 class Call:

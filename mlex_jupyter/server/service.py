@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.errors import MlexError
+from mlex_jupyter.errors import Invalid, MlexError, Unavailable
 from mlex_jupyter.server.config import settings_from
 from mlex_jupyter.server.http import Answer, Router, as_answer
 from mlex_jupyter.server.pictures import picture_of
@@ -29,7 +29,10 @@ class Service:
     @classmethod
     def from_config(cls, config: Any) -> Service:
         """The service that a Jupyter configuration asks for; its database is opened here, in this thread."""
-        mlex = Mlex(settings_from(config))
+        try:
+            mlex = Mlex(settings_from(config))
+        except Invalid as error:  # not what somebody asked is wrong, but how the server was set up
+            raise Unavailable(error.message, hint=error.hint) from error
         mlex.store.version()
         return cls(mlex)
 

@@ -1,0 +1,512 @@
+"""A real Jupyter server with the extension: every route answers, every error is a Problem, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.types import Problem
+from mlex_jupyter.verbs import table
+from tests.kills.processes import find
+from tests.servers import Server, end_processes_of
+
+PATIENCE_S = 60
+LIGHT = {"MLEX_USER": "tester", "MLEX_LOCAL_CPUS": "4", "MLEX_LOCAL_GPUS": "0", "MLEX_IDLE_S": "5"}
+ENDED = ("done", "failed", "cancelled", "lost")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for all of this: each test asks for jobs of its own."""
+    path = tmp_path_factory.mktemp("served")
+    yield path
+    end_processes_of(path)
+
+
+@pytest.fixture(scope="module")
+def served(home: Path) -> Iterator[Server]:
+    server = Server(home, home / "work", app="server", **LIGHT)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def http(served: Server) -> Iterator[httpx.Client]:
+    with served.client() as client:
+        yield client
+
+
+def run(*argv: str, retries: int = 0, **more: Any) -> dict[str, Any]:
+    return {"task": {"kind": "run", "argv": argv, "retries": retries}, "resources": {"cpus": 1}, **more}
+
+
+def ask(http: httpx.Client, spec: dict[str, Any]) -> dict[str, Any]:
+    answer = http.post("/jobs", json=spec)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def fetch(http: httpx.Client, path: str, **params: Any) -> Any:
+    return http.get(path, params=params).raise_for_status().json()
+
+
+def acknowledged(http: httpx.Client) -> list[str]:
+    return [job["id"] for job in fetch(http, "/jobs", limit=1000)]
+
+
+def until(http: httpx.Client, job_id: str, *states: str) -> dict[str, Any]:
+    deadline = time.monotonic() + PATIENCE_S
+    while (job := http.get(f"/jobs/{job_id}").json())["state"] not in states:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    return dict(job)
+
+
+def problem(answer: httpx.Response, status: int) -> Problem:
+    """What was refused, in words."""
+    assert answer.status_code == status, answer.text[:400]
+    assert answer.headers["content-type"].startswith("application/json")
+    said = Problem.model_validate_json(answer.content)
+    assert said.message
+    assert "Traceback" not in answer.text
+    return said
+
+
+@contextlib.asynccontextmanager
+async def stream(served: Server, after: int | str, **headers: str) -> AsyncIterator[Any]:
+    url = f"{served.api.replace('http', 'ws', 1)}/stream?after={after}"
+    async with websockets.connect(url, additional_headers=served.headers | headers) as socket:
+        yield socket
+
+
+async def receive(socket: Any, *, until_job_ended: str) -> list[dict[str, Any]]:
+    """The events that come, up to the end of a job."""
+    events: list[dict[str, Any]] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for message in socket:
+            events += json.loads(message)
+            if any(e["subject"] == until_job_ended and e["values"].get("state") in ENDED for e in events):
+                return events
+    raise AssertionError("The stream ended.")
+
+
+# ---------------------------------------------------------------- the routes
+
+
+def test_every_route_that_reads_answers(http: httpx.Client) -> None:
+    job = ask(http, run("/bin/sh", "-c", "echo hello"))
+    until(http, job["id"], "done")
+    names = {"run": job["id"], "name": "unet"}
+    seen = set()
+    for verb in table(Mlex).values():
+        if verb.route is None or verb.route.method != "GET" or "datasets/" in verb.route.path:
+            continue
+        path = verb.route.path.format(**names)
+        answer = http.get(path)
+        if path.startswith("/models/"):
+            problem(answer, 404)
+            continue
+        assert answer.status_code == verb.route.status, (path, answer.text)
+        assert answer.headers["content-type"] == "application/json"
+        answer.json()
+        seen.add(verb.name)
+    assert {"jobs", "job", "why", "log", "events", "targets", "hello", "doctor", "models", "architectures"} <= seen
+
+
+def test_a_job_from_asking_to_its_log(http: httpx.Client) -> None:
+    job = ask(http, run("/bin/sh", "-c", "echo out; echo err >&2", name="words"))
+    assert (job["state"], job["name"], job["owner"]) == ("waiting", "words", "tester")
+    done = until(http, job["id"], *ENDED)
+    assert (done["state"], done["exit_code"], done["attempt"]) == ("done", 0, 1)
+    assert http.get("/jobs/words").json()["id"] == job["id"]
+    log = http.get("/jobs/words/log").json()
+    assert log == {"text": "out\nerr\n", "offset": 8, "final": True}
+    assert http.get("/jobs/words/log", params={"offset": -4}).json()["text"] == "err\n"
+    assert http.get("/jobs/words/why").json()["log_tail"] == ["out", "err"]
+    assert job["id"] in [found["id"] for found in http.get("/jobs", params={"state": "done"}).json()]
+
+
+def test_a_failure_says_why(http: httpx.Client) -> None:
+    job = until(http, ask(http, run("/bin/sh", "-c", "echo oh no; exit 3"))["id"], *ENDED)
+    assert (job["state"], job["exit_code"]) == ("failed", 3)
+    why = http.get(f"/jobs/{job['id']}/why").json()
+    assert why["reason"] == "The command ended with exit code 3."
+    assert "oh no" in why["log_tail"]
+    problem(http.post(f"/jobs/{job['id']}/cancel"), 409)
+    resumed = http.post(f"/jobs/{job['id']}/resume").json()
+    assert resumed["state"] == "waiting"
+    assert until(http, job["id"], "failed")["attempt"] == 2
+
+
+def test_a_long_job_is_cancelled(http: httpx.Client) -> None:
+    job = ask(http, run("/bin/sleep", "600"))
+    until(http, job["id"], "running")
+    http.post(f"/jobs/{job['id']}/cancel").raise_for_status()
+    assert until(http, job["id"], *ENDED)["state"] == "cancelled"
+
+
+def test_the_same_key_twice_is_one_job(http: httpx.Client) -> None:
+    spec = run("/bin/true", key="request-7")
+    first = ask(http, spec)
+    assert ask(http, spec)["id"] == first["id"]
+    said = problem(http.post("/jobs", json=run("/bin/false", key="request-7")), 409)
+    assert "request-7" in said.message
+
+
+# ---------------------------------------------------------------- who may
+
+
+def test_without_a_token_nothing_is_told_and_nothing_done(served: Server, http: httpx.Client) -> None:
+    before = acknowledged(http)
+    for method, path in [("GET", "/hello"), ("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/jobs/x/picture")]:
+        for headers in ({}, {"Authorization": "token wrong"}):
+            answer = httpx.request(method, served.api + path, headers=headers, json=None if method == "GET" else {})
+            assert answer.status_code in (401, 403), (method, path)
+    assert acknowledged(http) == before
+
+
+async def test_without_a_token_there_is_no_stream(served: Server) -> None:
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        async with stream(served, 0, Authorization="token wrong"):
+            pass
+    assert caught.value.response.status_code in (401, 403)
+
+
+async def test_another_sites_page_gets_no_stream_with_the_browsers_cookie(served: Server) -> None:
+    async with httpx.AsyncClient() as browser:
+        await browser.get(f"{served.url}/login?token={served.token}")
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    async with stream(served, 0, Authorization="", Cookie=cookies, Origin=served.url) as socket:
+        assert json.loads(await asyncio.wait_for(socket.recv(), 10))
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        async with stream(served, 0, Authorization="", Cookie=cookies, Origin="http://elsewhere.example"):
+            pass
+    assert caught.value.response.status_code == 403
+
+
+def test_a_token_in_the_address_is_no_argument(served: Server) -> None:
+    assert httpx.get(f"{served.api}/jobs?token={served.token}").status_code == 200
+
+
+# ---------------------------------------------------------------- what cannot be meant
+
+DEEP = "[" * 100_000
+BODIES = {
+    "not JSON": b"no JSON at all",
+    "half of it": b'{"task": {"kind": "run", "argv": ["true"',
+    "no text": b"\xff\xfe\x00\x01",
+    "half a character": rb'{"task": {"kind": "run", "argv": ["\ud800"]}}',
+    "nothing": b"",
+    "null": b"null",
+    "a list": b"[]",
+    "a word": b'"jobs"',
+    "a number": b"1e999",
+    "endless nesting": DEEP.encode(),
+    "deep nesting": b'{"task": {"kind": "run", "argv": ["true"], "x": ' + b"[" * 150 + b"]" * 150 + b"}}",
+    "three megabytes": json.dumps({"task": {"kind": "run", "argv": []}, "key": "x" * 3_000_000}).encode(),
+    "no command": b'{"task": {"kind": "run", "argv": []}}',
+    "a command that is a word": b'{"task": {"kind": "run", "argv": "rm -rf"}}',
+    "an unknown kind": b'{"task": {"kind": "rum", "argv": ["true"]}}',
+    "an unknown field": b'{"task": {"kind": "run", "argv": ["true"]}, "tusk": 1}',
+    "no kind": b'{"task": {"argv": ["true"]}}',
+    "a name with a newline": b'{"name": "a\\nb", "task": {"kind": "run", "argv": ["true"]}}',
+    "a name with a quote": b'{"name": "a\'b", "task": {"kind": "run", "argv": ["true"]}}',
+    "a name that is a command": b'{"name": "$(reboot)", "task": {"kind": "run", "argv": ["true"]}}',
+    "a name that is a path": b'{"name": "../../x", "task": {"kind": "run", "argv": ["true"]}}',
+    "an endless name": b'{"name": "' + b"x" * 101 + b'", "task": {"kind": "run", "argv": ["true"]}}',
+    "no resources": b'{"task": {"kind": "run", "argv": ["true"]}, "resources": {"cpus": 0}}',
+    "negative resources": b'{"task": {"kind": "run", "argv": ["true"]}, "resources": {"gpus": -1}}',
+    "endless memory": b'{"task": {"kind": "run", "argv": ["true"]}, "resources": {"memory_gb": 1e999}}',
+    "more cores than there are": b'{"task": {"kind": "run", "argv": ["true"]}, "resources": {"cpus": 4000}}',
+    "a GPU where there is none": b'{"task": {"kind": "run", "argv": ["true"]}, "resources": {"gpus": 1}}',
+    "negative retries": b'{"task": {"kind": "run", "argv": ["true"], "retries": -1}}',
+    "a training without data": b'{"task": {"kind": "train", "model": "unet"}}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_body_that_cannot_be_meant_is_refused_in_words(http: httpx.Client, body: bytes) -> None:
+    before = acknowledged(http)
+    problem(http.post("/jobs", content=body), 400)
+    assert acknowledged(http) == before
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"task": {"kind": "run", "argv": ["true"]}, "target": "cluster"},
+        {"task": {"kind": "run", "argv": ["true"]}, "after": ["nobody"]},
+        {"task": {"kind": "run", "argv": ["true"]}, "after": ["'; DROP TABLE jobs; --"]},
+        {"task": {"kind": "train", "model": "unet", "data": "nothing", "labels": "none"}},
+        {"task": {"kind": "predict", "model": "nobody", "data": "nothing"}},
+    ],
+)
+def test_what_is_named_must_be_there(http: httpx.Client, spec: dict[str, Any]) -> None:
+    problem(http.post("/jobs", json=spec), 404)
+
+
+TRICKS = (
+    "%2e%2e",
+    "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "..%2f..%2fmlex.db",
+    "%252e%252e",
+    "%00",
+    "a%00b",
+    "%0a",
+    "a%0d%0aSet-Cookie:x",
+    "%22",
+    "%27%3B%20DROP%20TABLE%20jobs%3B--",
+    "%24%28reboot%29",
+    "%60id%60",
+    "%F0%9F%8C%B1",
+    "%C3%BC",
+    "~root",
+    "%25",
+    "x" * 3000,
+    "*",
+    "%7B%7B7*7%7D%7D",
+    "%5C..%5C",
+)
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_name_that_is_a_trick_is_nobodys(http: httpx.Client, name: str) -> None:
+    for path in ("/jobs/{}", "/jobs/{}/log", "/jobs/{}/picture", "/datasets/{}", "/datasets/{}/picture", "/models/{}"):
+        said = problem(http.get(path.format(name)), 404)
+        assert "root:" not in said.message
+    for path in ("/jobs/{}/cancel", "/jobs/{}/resume"):
+        problem(http.post(path.format(name)), 404)
+    problem(http.post("/models", json={"run": name, "name": "x"}), 404)
+
+
+def test_bytes_that_are_no_text_are_refused_in_words(http: httpx.Client) -> None:
+    for path in ("/jobs/%ff%fe", "/jobs?state=%ff", "/datasets/%c0%af/picture", "/jobs?%ff=1"):
+        answer = http.get(path)
+        assert answer.status_code in (400, 404), (path, answer.text)
+        problem(answer, answer.status_code)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "jobs?limit=many",
+        "jobs?limit=0",
+        "jobs?limit=-1",
+        "jobs?limit=" + "9" * 30,
+        "jobs?limit=" + "9" * 5000,
+        "jobs?state=finished",
+        "jobs?colour=blue",
+        "jobs?limit=1.5",
+        "jobs?limit=",
+        "events?after=x",
+        "events?after=" + "9" * 30,
+        "events?limit=0",
+        "events?limit=-5",
+        "events?subject=a&kinds=b",
+        "models/unet?version=" + "9" * 30,
+        "jobs/x/picture?epoch=-1",
+        "jobs/x/picture?epoch=" + "9" * 30,
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_refused_in_words(http: httpx.Client, query: str) -> None:
+    answer = http.get("/" + query)
+    if query.startswith("jobs?limit=9") and answer.status_code == 200:
+        return  # more than there are is all there are
+    problem(answer, 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
+        ("GET", "/jobs/x/y/z", 404),
+        ("POST", "/hello", 405),
+        ("GET", "/jobs/x/cancel", 405),
+        ("PUT", "/jobs", 405),
+        ("DELETE", "/jobs/x", 405),
+        ("PATCH", "/jobs/x", 405),
+        ("POST", "/jobs/x/picture", 404),
+    ],
+)
+def test_what_is_not_there_is_said_not_to_be(http: httpx.Client, method: str, path: str, status: int) -> None:
+    problem(http.request(method, path), status)
+
+
+def test_paths_that_are_no_volumes_are_refused_in_words(http: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "a b'c$(d).txt").write_text("words")
+    paths = ["/etc/passwd", "", "a\0b", "/dev/zero", "/proc/self/mem", str(tmp_path), "x" * 5000, "~nobody/x", "."]
+    for path in [*paths, *map(str, tmp_path.iterdir()), "http://127.0.0.1:1/x.zarr", "file:///etc/passwd"]:
+        answer = http.post("/datasets", json={"path": path})
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        problem(answer, answer.status_code)
+
+
+# ---------------------------------------------------------------- the stream
+
+
+def talking(pause_s: float) -> dict[str, Any]:
+    """A job that says eight things, a pause after each."""
+    line = r'''echo "{\"kind\": \"note\", \"values\": {\"n\": $n}}" >> "$MLEX_JOB_FOLDER/events.jsonl"'''
+    return run("/bin/sh", "-c", f"for n in 1 2 3 4 5 6 7 8; do {line}; sleep {pause_s}; done")
+
+
+async def test_two_followers_see_the_same_live_as_afterwards(served: Server, http: httpx.Client) -> None:
+    start = fetch(http, "/hello")["last_event"]
+    async with stream(served, start) as first, stream(served, start) as second:
+        job = await asyncio.to_thread(ask, http, talking(0.05))
+        live, also = await asyncio.gather(
+            receive(first, until_job_ended=job["id"]), receive(second, until_job_ended=job["id"])
+        )
+    mine = [event for event in live if event["subject"] == job["id"]]
+    assert mine == [event for event in also if event["subject"] == job["id"]]
+    assert mine == fetch(http, "/events", subject=job["id"])
+    assert [event["values"]["n"] for event in mine if event["kind"] == "note"] == list(range(1, 9))
+    states = [event["values"]["state"] for event in mine if event["kind"] == "state"]
+    assert states[-1] == "done"
+    assert [event["id"] for event in live] == sorted({event["id"] for event in live})
+    from_here = fetch(http, "/events", after=start)
+    assert live == from_here[: len(live)], "no gap"
+
+
+async def test_the_stream_goes_on_from_any_id(served: Server, http: httpx.Client) -> None:
+    everything = fetch(http, "/events")
+    assert len(everything) > 10
+    for after in (0, 1, len(everything) // 2, everything[-1]["id"] - 1):
+        expected = [event for event in everything if event["id"] > after]
+        got: list[dict[str, Any]] = []
+        async with stream(served, after) as socket, asyncio.timeout(PATIENCE_S):
+            while len(got) < len(expected):
+                got += json.loads(await socket.recv())
+        assert got[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("after", ["", "x", "-1", "1.5", "²", "9" * 30, "9" * 5000, "%00", "1;2", "0x10"])
+async def test_a_point_to_go_on_from_that_is_none_is_refused(served: Server, after: str) -> None:
+    async with stream(served, after) as socket, asyncio.timeout(10):
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            await socket.recv()
+    assert caught.value.rcvd.code == 4400
+
+
+async def test_whatever_a_client_sends_is_heard_out(served: Server, http: httpx.Client) -> None:
+    start = fetch(http, "/hello")["last_event"]
+    async with stream(served, start) as socket:
+        await socket.send("hello")
+        await socket.send(b"\xff" * 1000)
+        await socket.send("[" * 10_000)
+        job = await asyncio.to_thread(ask, http, run("/bin/true"))
+        assert await receive(socket, until_job_ended=job["id"])
+
+
+# ---------------------------------------------------------------- kills
+
+
+def test_a_killed_supervisor_is_replaced_while_a_job_is_running(served: Server, http: httpx.Client, home: Path) -> None:
+    job = ask(http, run("/bin/sleep", "4"))
+    until(http, job["id"], "running")
+    (before,) = find(home, "supervisor")
+    os.kill(before.pid, signal.SIGKILL)
+    before.wait(10)
+    done = until(http, job["id"], *ENDED)  # nobody asks for anything but the state
+    assert (done["state"], done["attempt"]) == ("done", 1), "the run never noticed"
+    (after,) = find(home, "supervisor")
+    assert after.pid != before.pid
+
+
+def test_a_killed_worker_is_started_again_where_that_is_wanted(http: httpx.Client, home: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    line = f'echo "$MLEX_ATTEMPT" >> "{ledger}"; test "$MLEX_ATTEMPT" = 2 || sleep 600'
+    job = ask(http, run("/bin/sh", "-c", line, retries=2))
+    until(http, job["id"], "running")
+    deadline = time.monotonic() + PATIENCE_S
+    while not ledger.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (worker,) = [process for process in find(home, "worker") if job["id"] in " ".join(process.cmdline())]
+    worker.kill()
+    done = until(http, job["id"], *ENDED)
+    assert (done["state"], done["attempt"]) == ("done", 2)
+    assert ledger.read_text().split() == ["1", "2"]
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_job_loses_nothing(served: Server, http: httpx.Client) -> None:
+    job = ask(http, talking(0.3))
+    until(http, job["id"], "running")
+    seen: list[dict[str, Any]] = []
+    async with stream(served, 0) as socket, asyncio.timeout(PATIENCE_S):
+        while not any(event["subject"] == job["id"] and event["kind"] == "note" for event in seen):
+            seen += json.loads(await socket.recv())
+    await asyncio.to_thread(served.kill)
+    await asyncio.to_thread(served.start)
+    async with stream(served, seen[-1]["id"]) as socket:
+        seen += await receive(socket, until_job_ended=job["id"])
+    mine = [event for event in seen if event["subject"] == job["id"]]
+    assert [event["values"]["n"] for event in mine if event["kind"] == "note"] == list(range(1, 9))
+    assert mine == fetch(http, "/events", subject=job["id"])
+    done = fetch(http, f"/jobs/{job['id']}")
+    assert (done["state"], done["attempt"]) == ("done", 1)
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_the_jupyter_configuration_is_heeded(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    (home / "jupyter").mkdir(parents=True)
+    config = {"Mlex": {"home": str(other), "user": "Zoë", "local_cpus": 3, "local_gpus": 2}}
+    (home / "jupyter" / "jupyter_server_config.json").write_text(json.dumps(config))
+    server = Server(home, home / "work", app="server", MLEX_LOCAL_CPUS="1")
+    try:
+        server.start()
+        with server.client() as http:
+            hello = http.get("/hello").json()
+            assert (hello["home"], hello["user"]) == (str(other), "Zoë")
+            (local,) = [target for target in http.get("/targets").json() if target["name"] == "local"]
+            assert (local["cpus"], local["gpus"]) == (3, 2)
+            job = ask(http, run("/bin/sh", "-c", "echo $MLEX_CPUS of $MLEX_LOCAL_CPUS", resources={"cpus": 2}))
+            assert until(http, job["id"], *ENDED)["state"] == "done"
+            assert http.get(f"/jobs/{job['id']}/log").json()["text"] == "2 of 3\n"
+        assert (other / "mlex.db").exists()
+        assert not (home / "mlex.db").exists()
+    finally:
+        server.stop()
+        end_processes_of(home)
+        end_processes_of(other)
+
+
+def test_a_wrong_setting_is_said_and_the_rest_of_jupyter_works(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home", tmp_path / "work", app="server", MLEX_LOCAL_CPUS="many")
+    server.home.mkdir()
+    try:
+        server.start()
+        with server.client() as http:
+            said = problem(http.get("/jobs"), 503)
+            assert "local_cpus" in said.message
+            assert said.hint
+            assert httpx.get(f"{server.url}/api/status", headers=server.headers).status_code == 200
+    finally:
+        server.stop()
+
+
+def test_the_log_of_the_server_has_no_error_of_ours(served: Server, home: Path) -> None:
+    said = served.log.read_text()
+    assert "Traceback" not in said, said[said.index("Traceback") - 500 :][:3000]
+    supervisor = (home / "supervisor.log").read_text()
+    assert "Traceback" not in supervisor, supervisor[-3000:]
+    with sqlite3.connect(home / "mlex.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
