@@ -363,7 +363,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
 
 
 GAP = "  "
-NARROWEST = 8
+NARROWEST = 4
 
 
 def width(text: str) -> int:

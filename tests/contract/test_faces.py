@@ -157,9 +157,8 @@ class Notebook:
         do("%mlex jobs -o listed")
         do("%mlex why run -o reason")
         do("from pydantic_core import to_json")
-        seen = do(
-            "print(to_json(dict(train=run, predict=seg, publish=published, models=found, jobs=listed, why=reason)).decode())"
-        )
+        do("all = dict(train=run, predict=seg, publish=published, models=found, jobs=listed, why=reason)")
+        seen = do("print(to_json(all).decode())")
         return {**json.loads(seen.text), "log": do("%mlex logs run -f").text}
 
     def refuse(self, arguments: dict[str, Any]) -> dict[str, Any]:
