@@ -32,6 +32,8 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
+LAMELLAE = 5.0
+"""Voxels from one lamella of a rare body to the next."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Recipe:
     facets: int
     """Few make angular bodies, many make round ones."""
     rare: float
-    """The share of the rare ones among the bodies."""
+    """The share of the bodies' volume that the rare ones have."""
     clouds: float
     """The share of the background that is speckled, class 3."""
 
@@ -71,24 +73,24 @@ class Recipe:
 RECIPES = {
     "sand": Recipe(
         names=("Pore", "Grain", "Binder", "Heavy mineral"),
-        grey=(0.13, 0.54, 0.54, 0.86),
+        grey=(0.13, 0.52, 0.52, 0.72),
         background=1,
         bodies=2,
-        radius=(19.0, 7.0),
-        filled=0.62,
+        radius=(24.0, 10.0),
+        filled=0.56,
         facets=13,
-        rare=0.12,
-        clouds=0.55,
+        rare=0.11,
+        clouds=0.5,
     ),
     "foam": Recipe(
         names=("Bubble", "Polymer", "Filler", "Metal"),
-        grey=(0.13, 0.54, 0.54, 0.86),
+        grey=(0.13, 0.52, 0.52, 0.72),
         background=2,
         bodies=1,
-        radius=(21.0, 6.0),
+        radius=(23.0, 8.0),
         filled=0.55,
         facets=40,
-        rare=0.16,
+        rare=0.14,
         clouds=0.5,
     ),
 }
@@ -165,15 +167,13 @@ def _sync(path: Path) -> None:
 def _phases(recipe: Recipe, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Bytes, Floats]:
     """The class of every voxel, and how much brighter than its class each body is."""
     truth = np.full(shape, recipe.background, np.uint8)
-    clouds = _smooth_field(shape, 17.0, rng)
+    clouds = _smooth_field(shape, 22.0, rng)
     truth[clouds > np.quantile(clouds[:: max(1, shape[0] // 16)], 1 - recipe.clouds)] = 3
     shade = np.zeros(shape, np.float32)
     closest = np.ones(shape, np.float32)
     centers, radii = _places(recipe, shape, rng)
     kinds = np.full(len(radii), recipe.bodies, np.uint8)
-    small = np.flatnonzero(radii < np.mean(recipe.radius) * 1.05)
-    count = max(1, round(recipe.rare * len(radii)))
-    kinds[rng.permutation(small)[:count]] = 4
+    kinds[_rare(recipe, centers, radii, shape, rng)] = 4
     for center, radius, kind in zip(centers, radii, kinds, strict=True):
         _put(truth, shade, closest, center, radius, kind, recipe.facets, rng)
     outside = ~_inside(shape[1])
@@ -208,6 +208,21 @@ def _places(
     return centers[placed], ordered[placed]
 
 
+def _rare(
+    recipe: Recipe,
+    centers: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Bodies in the field of view, neither large nor tiny, that together have the rare ones' share of the volume."""
+    seen = np.hypot(*(centers[:, 1:] - shape[1] / 2).T) < 0.45 * shape[1]
+    usual = np.abs(radii - np.mean(recipe.radius)) < 0.35 * np.ptp(recipe.radius)
+    order = rng.permutation(np.flatnonzero(seen & usual))
+    shares = np.cumsum(radii[order] ** 3) / (radii[seen] ** 3).sum()
+    return order[: 1 + int((shares < recipe.rare).sum())]
+
+
 def _put(
     truth: Bytes,
     shade: Floats,
@@ -227,7 +242,8 @@ def _put(
     reach = radius * stretch * 1.25
     low = np.maximum(0, np.floor(center - reach)).astype(int)
     high = np.minimum(truth.shape, np.ceil(center + reach) + 1).astype(int)
-    brighter = np.float32(rng.normal(0, 0.035))
+    brighter: Any = np.float32(np.clip(rng.normal(0, 0.07), -0.13, 0.13) * (0.3 if kind == 4 else 1))
+    lamella = rng.normal(size=3) * (0.5, 1, 1)
     if (high <= low).any():
         return
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -243,7 +259,11 @@ def _put(
     here = depth < closest[box]
     closest[box][here] = depth[here]
     truth[box][here] = kind
-    shade[box][here] = brighter
+    if kind == 4:  # lamellae, as in many ores
+        nz, ny, nx = (lamella * 2 * np.pi / np.linalg.norm(lamella) / LAMELLAE).astype(np.float32)
+        brighter = brighter + np.float32(0.17) * np.sin((nz * z)[:, None, None] + (ny * y)[:, None] + nx * x)
+    rim = depth > max(0.0, 1 - 1.1 / radius) ** 8
+    shade[box][here] = np.where(rim, brighter - np.float32(0.13), brighter)[here]
 
 
 def _inside(size: int) -> NDArray[np.bool_]:
@@ -259,8 +279,8 @@ def _inside(size: int) -> NDArray[np.bool_]:
 def _attenuation(recipe: Recipe, truth: Bytes, shade: Floats, rng: np.random.Generator) -> Floats:
     grey = np.array([0.0, *recipe.grey], np.float32)[truth]
     grey += shade * (truth != 1)
-    specks = _noise(truth.shape, 1.5, rng)
-    grey += (truth == 3) * np.float32(0.19) * np.clip(specks, -2.2, 2.2)
+    specks = _noise(truth.shape, 1.1, rng)
+    grey += (truth == 3) * np.float32(0.25) * np.clip(specks, -2.2, 2.2)
     outside = ~_inside(truth.shape[1])
     grey[:, outside] = 0.10
     blurred = ndimage.gaussian_filter(grey, (0.5, 0.75, 0.75))
@@ -274,7 +294,7 @@ def _scan(grey: Floats, rng: np.random.Generator) -> Bytes:
     shift = size * rng.uniform(-0.015, 0.015, 2)
     y, x = np.ogrid[:size, :size]
     radius = np.hypot(y - (size - 1) / 2 - shift[0], x - (size - 1) / 2 - shift[1]).astype(np.float32)
-    cup = (0.84 + 0.26 * np.minimum(1, radius / (size / 2)) ** 2).astype(np.float32)
+    cup = (0.87 + 0.22 * np.minimum(1, radius / (size / 2)) ** 2).astype(np.float32)
     columns = np.arange(radius.max() + 3)
     z = np.arange(slices) / max(1, slices - 1)
     phase = rng.uniform(0, 2 * np.pi, 2)

@@ -23,10 +23,10 @@ def _paint(labels: Bytes, region: NDArray[np.bool_], value: int, rng: np.random.
     if not region.any():
         return
     room = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    strokes = 3 + round(region.sum() / region.size * 55)
-    starts = np.argwhere(room >= min(2.5, room.max()))
+    strokes = 4 + round(region.sum() / region.size * 60)
+    starts = np.argwhere(room >= min(1.8, room.max()))
     for start in rng.permutation(starts)[:strokes]:
-        brush = min(room[tuple(start)], rng.uniform(2.0, 4.5))
+        brush = min(room[tuple(start)], rng.uniform(2.0, 5.0))
         for y, x in _stroke(room, start, brush, rng):
             _dab(labels, y, x, brush, value)
 

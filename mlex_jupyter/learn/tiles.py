@@ -6,6 +6,7 @@ it would from the whole slice. Axes: B batch, C channel, H or Y row, W or X colu
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,8 @@ def segment(network: nn.Module, images_BCYX: Floats, fit: Fit, device: torch.dev
 def forward(network: nn.Module, images_BCYX: Floats, device: torch.device) -> Tensor:
     """The logits of slices whose sides divide."""
     batch_BCHW = torch.from_numpy(images_BCYX).to(device, memory_format=torch.channels_last)
-    with torch.inference_mode(), fast_math(device):
+    exact = contextlib.nullcontext() if device.type == "cpu" else fast_math(device)
+    with torch.inference_mode(), exact:
         logits_BCHW: Tensor = network(batch_BCHW)
     return logits_BCHW
 
