@@ -6,12 +6,17 @@ A shell asks `mlex completion words LINE…` at each Tab; a notebook asks `compl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlex_jupyter.arguments import Usage
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.outline import outline
+from mlex_jupyter.verbs import Verb
+
+if TYPE_CHECKING:
+    from mlex_jupyter.lines import Slot
 
 BASH = """\
 _mlex() {
@@ -41,10 +46,9 @@ LISTED_BY = {
     "target": "targets",
     "labels": "labels",
 }
-# Verbs of the shell alone.
-SHELL_ONLY = ("help", "completion")
 
 Listing = Callable[..., Iterable[Any]]
+Held = Callable[[Verb, str], Iterable[str]]
 
 
 def script(words: Sequence[str]) -> str:
@@ -57,17 +61,22 @@ def script(words: Sequence[str]) -> str:
     return scripts[words[0]]
 
 
-def complete(words: Sequence[str], listing: Listing) -> list[str]:
-    """The words that may stand in place of the last one."""
+def nothing(verb: Verb, parameter: str) -> Iterable[str]:
+    """A shell holds no objects."""
+    return ()
+
+
+def complete(words: Sequence[str], listing: Listing, held: Held = nothing) -> list[str]:
+    """The words that may stand in place of the last one; `held` says which variables an argument may name."""
     *before, last = words or [""]
-    return sorted({found for found in _possible(before, last, listing) if found.startswith(last)})
+    return sorted({found for found in _possible(before, last, listing, held) if found.startswith(last)})
 
 
-def _possible(before: Sequence[str], last: str, listing: Listing) -> Iterable[str]:
+def _possible(before: Sequence[str], last: str, listing: Listing, held: Held) -> Iterable[str]:
     from mlex_jupyter.lines import EVERYWHERE, Takes, dashed, find, slots
 
     if not before:
-        return [*map(dashed, outline()), *SHELL_ONLY]
+        return [*map(dashed, outline()), "help", *([] if held is not nothing else ["completion"])]
     if before == ["help"]:
         return map(dashed, outline())
     if before == ["completion"]:
@@ -80,23 +89,21 @@ def _possible(before: Sequence[str], last: str, listing: Listing) -> Iterable[st
     options = {word: slot for slot in places if not slot.positional for word in (slot.word, f"-{slot.letter}")}
     asked = options.get(before[-1])
     if asked is not None and asked.takes is not Takes.NOTHING:
-        return _values(verb.name, asked.name, asked.type, before, listing)
+        return [*_values(verb.name, asked, before, listing), *held(verb, asked.name)]
     if last.startswith("-"):
         return [word for word in [*options, *EVERYWHERE] if word.startswith("--")]
     # A word before which no option stands that wants a value.
     wants = [False, *(word in options and options[word].takes is not Takes.NOTHING for word in before[1:])]
     said = sum(not word.startswith("-") and not wanted for word, wanted in zip(before[1:], wants, strict=False))
-    open_places = [slot for slot in places if slot.positional][said:]
-    return _values(verb.name, open_places[0].name, open_places[0].type, before, listing) if open_places else []
+    places = tuple(slot for slot in places if slot.positional)[said:]
+    return [*_values(verb.name, places[0], before, listing), *held(verb, places[0].name)] if places else []
 
 
-def _values(verb: str, name: str, kind: Any, before: Sequence[str], listing: Listing) -> Iterable[str]:
-    from enum import Enum
-
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return [str(member.value) for member in kind]
-    lister = LISTED_BY.get(verb if name == "name" else name)
-    if name == "model" and verb == "predict":
+def _values(verb: str, slot: Slot, before: Sequence[str], listing: Listing) -> Iterable[str]:
+    if isinstance(slot.type, type) and issubclass(slot.type, Enum):
+        return [str(member.value) for member in slot.type]
+    lister = LISTED_BY.get(verb if slot.name == "name" else slot.name)
+    if slot.name == "model" and verb == "predict":
         return [*_names(listing, "models"), *_names(listing, "jobs")]
     if lister is None:
         return []

@@ -21,7 +21,6 @@ from mlex_jupyter.completion import complete
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.helping import overview, verb_help
 from mlex_jupyter.present import as_json
-from mlex_jupyter.types import Record
 from mlex_jupyter.verbs import Verb
 from mlex_jupyter.watch import StopWaiting, teller
 from mlex_jupyter.yamls import yaml_mapping
@@ -111,14 +110,13 @@ class Magic:
         if not words or words[0] not in ("%mlex", "%%mlex") or (len(words) == 1 and line[-1:].strip()):
             return {"completions": []}
         before, last = (words[1:], "") if not line[-1:].strip() else (words[1:-1], words[-1])
-        found = complete([*before, last], lambda verb, *arguments: sync.public(verb)(*arguments))
-        if before and not last.startswith("-"):
-            found += [name for name in self._variables() if name.startswith(last) and name not in found]
+        found = complete([*before, last], lambda verb, *arguments: sync.public(verb)(*arguments), self._held)
         return {"completions": list(map(SimpleCompletion, found)), "matched_fragment": last, "suppress": True}
 
-    def _variables(self) -> list[str]:
+    def _held(self, verb: Verb, parameter: str) -> list[str]:
+        """The variables that an argument may name."""
         held = self.shell.user_ns.items()
-        return [name for name, value in held if isinstance(value, Record) and not name.startswith("_")]
+        return [name for name, value in held if isinstance(value, kinds(verb, parameter)) and not name.startswith("_")]
 
 
 def _identifier(name: str) -> str:

@@ -35,6 +35,11 @@ class Record(BaseModel):
 
         return record_html(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        from mlex_jupyter.present import text
+
+        printer.text(text(self))
+
     def to_pandas(self) -> Any:
         """This value as a pandas Series."""
         from mlex_jupyter.present import to_pandas
