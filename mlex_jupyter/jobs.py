@@ -156,7 +156,7 @@ class Jobs:
                 piece = file.read(LOG_AT_ONCE)
         except FileNotFoundError:
             return LogChunk(text="", offset=0, final=job.state.final)
-        if not job.state.final:  # a line that is still being written waits until it is whole
+        if not job.state.final or len(piece) == LOG_AT_ONCE:  # a line that is cut off waits until it is whole
             piece = piece[: piece.rfind(b"\n") + 1] or (piece if len(piece) == LOG_AT_ONCE else b"")
         end = start + len(piece)
         return LogChunk(text=piece.decode(errors="replace"), offset=end, final=job.state.final and end >= size)
@@ -245,8 +245,8 @@ def _insert(tx: Connection, job: JobFile, *, named: bool) -> Job:
     if key is not None:
         before = tx.execute(select(jobs).where(jobs.c.owner == job.owner, jobs.c.key == key)).one_or_none()
         if before is not None:
-            same = JobFile.model_validate(before.file).spec.model_copy(update={"name": job.spec.name})
-            if same != job.spec:
+            asked = JobFile.model_validate(before.file).spec
+            if asked != (job.spec if named else job.spec.model_copy(update={"name": asked.name})):
                 raise Conflict(f"The key {key!r} was used for another request ({before.name}).")
             return _job(before)
     if not named:
