@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlex_jupyter.files import file_system, on_network
 from mlex_jupyter.lease import held
+from mlex_jupyter.plugins import OURS, broken, distribution, entry_points, load_all
 from mlex_jupyter.present import size
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Check
@@ -28,6 +29,7 @@ PATIENCE_S = 4.0
 DLSIA = "pip install --no-deps dlsia==0.3.4 qlty==1.5.0"
 LEARN = "pip install 'mlex-jupyter[learn]'"
 LAB = "pip install 'mlex-jupyter[lab]'"
+PLUGINS = ("mlex.models", "mlex.readers", "mlex.targets")
 SERVER_EXTENSION = "mlex_jupyter.server"
 LAB_EXTENSION = "@mlex/jupyterlab"
 
@@ -58,6 +60,7 @@ async def checks(settings: Settings) -> list[Check]:
         _supervisor,
         _torch,
         _dlsia,
+        _plugins,
         _lab,
         _server_extension,
         _lab_extension,
@@ -155,6 +158,34 @@ async def _dlsia(settings: Settings) -> Check:
             name="DLSIA", ok=False, says="not installed: its networks, such as tunet, are missing.", mend=DLSIA
         )
     return Check(name="DLSIA", ok=True, says=_version("dlsia"))
+
+
+async def _plugins(settings: Settings) -> Check:
+    """What other packages bring. What the built-ins need is looked at by the checks above."""
+    foreign = {
+        group: [name for name, entry in entry_points(group).items() if distribution(entry) != OURS] for group in PLUGINS
+    }
+    for group in ("mlex.readers", "mlex.targets"):
+        await asyncio.to_thread(load_all, group)
+    wrong = {found.name: found.error for found in broken()} | await _wrong_models(foreign["mlex.models"])
+    if wrong:
+        name, error = next(iter(wrong.items()))
+        says = f"{', '.join(sorted(wrong))} cannot be used. {name}: {error}"
+        return Check(name="Plugins", ok=False, says=says[:400], mend="Mend or remove the packages that they are from.")
+    named = sorted(name for names in foreign.values() for name in names)
+    return Check(name="Plugins", ok=True, says=", ".join(named) or "none but the built-in ones")
+
+
+async def _wrong_models(names: list[str]) -> dict[str, str]:
+    """Why architectures cannot be used; they are imported in a process of its own."""
+    if not names:
+        return {}
+    code, said, complaint = await _ask(sys.executable, "-m", "mlex_jupyter.learn.describe", *names)
+    if code is None:
+        return {}
+    if code:
+        return dict.fromkeys(names, _last(complaint))
+    return {found["name"]: found["error"] for found in json.loads(said) if "error" in found}
 
 
 # ---------------------------------------------------------------- JupyterLab

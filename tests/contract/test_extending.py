@@ -68,3 +68,15 @@ def test_the_reader_opens_its_files_and_refuses_a_half_written_one(
     assert refused.returncode != 0
     assert "still being written" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_doctor_names_the_plugins_and_those_that_cannot_be_loaded(package: Path, mlex_run: Run) -> None:
+    def plugins() -> dict[str, object]:
+        checks = json.loads(mlex_run("doctor", "--json", check=False).stdout)
+        return next(check for check in checks if check["name"] == "Plugins")
+
+    assert plugins()["says"] == "polite, raw, wide"
+    (package / "beamline_mlex" / "readers.py").write_text("import no_such_library")
+    assert not plugins()["ok"]
+    assert "no_such_library" in str(plugins()["says"])
+    assert "sand-tomo" in mlex_run("sample", "--size", "64", "--slices", "8").stdout
