@@ -17,7 +17,6 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 from pydantic import JsonValue, ValidationError
 from sqlalchemy import Connection, func, insert, select
 
@@ -97,6 +96,9 @@ class Zoo:
 
     def complete_params(self, architecture: Architecture, params: Params) -> Params:
         """These parameters with every default filled in, or an Invalid that names the one that is wrong."""
+        # Where Jupyter is installed it reads a grammar of addresses first: a second that only a training should pay.
+        import jsonschema
+
         schema = architecture.params_schema
         known: dict[str, Any] = schema["properties"]  # type: ignore[assignment]
         for name in params:
