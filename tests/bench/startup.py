@@ -62,7 +62,7 @@ def _start(used: bool) -> tuple[float, float]:
 def _help() -> Figure:
     mlex = Path(sys.executable).with_name("mlex")
 
-    def run(*command: object) -> float:
+    def run(*command: str | Path) -> float:
         return 1000 * seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
     ours, bare = interleaved(15, lambda: run(mlex, "--help"), lambda: run(sys.executable, "-c", "pass"))

@@ -109,7 +109,7 @@ def test_every_file_that_is_named_exists(text: Path) -> None:
 
 
 def test_the_reference_is_what_the_code_says() -> None:
-    program = [sys.executable, ROOT / "tools" / "reference.py"]
+    program: list[str | Path] = [sys.executable, ROOT / "tools" / "reference.py"]
     written = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     assert written == (ROOT / "docs" / "reference.md").read_text(), "Run `make docs` and commit what it writes."
 
