@@ -256,7 +256,7 @@ def words(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case Progress():
-            left = f" · {clock(value.eta_s)} left" if value.eta_s is not None else ""
+            left = f" · {clock(value.eta_s or 0)} left" if (value.eta_s or 0) >= 1 else ""
             score = f" · Dice {value.score:.2f}" if value.score is not None else ""
             return f"{value.unit} {value.done} of {value.total}{score}{left}"
         case ClassInfo():

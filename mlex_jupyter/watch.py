@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from mlex_jupyter.present import clock, cut, plain, state_word
@@ -24,8 +25,8 @@ LOOK_EVERY_S = 0.2
 class Teller(Protocol):
     """Shows the newest line of a job."""
 
-    def say(self, line: str) -> None:
-        """Show this line, in place of the last one where that can be done."""
+    def say(self, line: str, step: bool) -> None:
+        """Show this line, in place of the last one where that can be done; a step is worth a line of its own."""
 
     def end(self) -> None:
         """Nothing more will be said."""
@@ -47,7 +48,7 @@ def waiting(engine: Engine, job: Job, tell: Callable[[], Teller], timeout_s: flo
         for told in engine.iterate(_told(engine.mlex, job, timeout_s)):
             if isinstance(told, Job):
                 return told
-            teller.say(told)
+            teller.say(told.line, told.step)
     except KeyboardInterrupt:
         raise StopWaiting(job) from None
     finally:
@@ -55,10 +56,19 @@ def waiting(engine: Engine, job: Job, tell: Callable[[], Teller], timeout_s: flo
     raise AssertionError("a wait ends with its job or an error")
 
 
-async def _told(mlex: Mlex, job: Job, timeout_s: float | None) -> AsyncIterator[str | Job]:
+@dataclass(frozen=True)
+class Told:
+    """How a job goes."""
+
+    line: str
+    step: bool
+    """Whether its state or what it counts has changed, and not only a measured value."""
+
+
+async def _told(mlex: Mlex, job: Job, timeout_s: float | None) -> AsyncIterator[Told | Job]:
     """A line whenever it changes, and the job when it has ended."""
     story = Story(job)
-    yield story.line()
+    yield Told(story.line(), step=True)
     ended = asyncio.create_task(mlex.wait(job.id, timeout_s=timeout_s))
     after = 0
     try:
@@ -66,8 +76,10 @@ async def _told(mlex: Mlex, job: Job, timeout_s: float | None) -> AsyncIterator[
             done, _ = await asyncio.wait([ended], timeout=LOOK_EVERY_S)
             for event in await mlex.events(after=after, subject=job.id):
                 after = event.id
-                if story.hears(event):
-                    yield story.line()
+                before, stood = story.line(), story.stands()
+                story.hear(event)
+                if story.line() != before:
+                    yield Told(story.line(), step=story.stands() != stood)
             if done:
                 yield await ended
                 return
@@ -84,17 +96,19 @@ class Story:
         self.progress: dict[str, Any] = job.progress.model_dump() if job.progress else {}
         self.metrics: dict[str, float] = {}
 
-    def hears(self, event: Event) -> bool:
-        """Take an event in, and say whether the line has changed by it."""
-        before = self.line()
+    def hear(self, event: Event) -> None:
+        """Take an event in."""
         if event.kind == "state":
             self.state = JobState(str(event.values["state"]))
         elif event.kind == "progress":
             self.progress = dict(event.values)
         elif event.kind == "metrics":
             numbers = {key: value for key, value in event.values.items() if isinstance(value, int | float)}
-            self.metrics.update({key: value for key, value in numbers.items() if "loss" in key or "dice" in key})
-        return self.line() != before
+            self.metrics.update({key: value for key, value in numbers.items() if "loss" in key})
+
+    def stands(self) -> tuple[JobState, Any]:
+        """The state, and how many are done of what is counted."""
+        return self.state, self.progress.get("done")
 
     def line(self) -> str:
         """How it goes, in one line."""
@@ -107,7 +121,9 @@ class Story:
             yield f"{plain(str(self.progress['unit']))} {self.progress['done']} of {self.progress['total']}"
         for key, value in self.metrics.items():
             yield f"{plain(key.replace('_', ' '))} {value:.3g}"
-        if (left := self.progress.get("eta_s")) is not None:
+        if (score := self.progress.get("score")) is not None:
+            yield f"Dice {score:.2f}"
+        if (left := self.progress.get("eta_s") or 0) >= 1:
             yield f"{clock(left)} left"
 
 
@@ -117,7 +133,7 @@ class TerminalLine:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, step: bool) -> None:
         """Write over the last line."""
         self.stream.write(f"\r\x1b[2K{cut(line, shutil.get_terminal_size().columns - 1)}")
         self.stream.flush()
@@ -129,14 +145,15 @@ class TerminalLine:
 
 
 class PlainLines:
-    """A line for each change, for logs and pipes."""
+    """A line for each step, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, step: bool) -> None:
         """Write a line."""
-        print(line, file=self.stream, flush=True)
+        if step:
+            print(line, file=self.stream, flush=True)
 
     def end(self) -> None:
         """There is nothing to clear."""
@@ -150,7 +167,7 @@ class NotebookLine:
 
         self._handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, step: bool) -> None:
         """Put this line in place of the last."""
         self._handle.update({"text/plain": line}, raw=True)
 

@@ -66,7 +66,7 @@ def test_listing_loads_neither_torch_nor_pandas(home: Path) -> None:
 import sys
 from mlex_jupyter.cli import main
 main(["jobs"])
-print([name for name in ("torch", "dlsia", "pandas", "mlflow", "jupyterlab") if name in sys.modules])
+print([name for name in ("torch", "dlsia", "pandas", "mlflow", "jupyterlab", "jsonschema") if name in sys.modules])
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"

@@ -18,13 +18,22 @@ def event(kind: str, **values: object) -> Event:
 def test_a_story_is_told_from_events() -> None:
     story = Story(a_job())
     assert story.line() == "◷ Waiting run"
-    assert story.hears(event("state", state="running"))
-    assert story.hears(event("progress", done=3, total=50, unit="epoch", fraction=0.06, eta_s=130, score=None))
-    assert story.hears(event("metrics", epoch=3, train_loss=0.41234, val_dice=0.8312))
-    assert story.line() == "● Running run · epoch 3 of 50 · train loss 0.412 · val dice 0.831 · 2:10 left"
-    assert not story.hears(event("note", text="saved"))
-    assert story.hears(event("state", state="done"))
+    story.hear(event("state", state="running"))
+    story.hear(event("progress", done=3, total=50, unit="epoch", fraction=0.06, eta_s=130, score=0.8312))
+    story.hear(event("metrics", epoch=3, loss=0.41234))
+    assert story.line() == "● Running run · epoch 3 of 50 · loss 0.412 · Dice 0.83 · 2:10 left"
+    story.hear(event("note", text="saved"))
+    story.hear(event("state", state="done"))
     assert story.line() == "✔ Done run"
+
+
+def test_a_step_is_a_state_or_what_is_counted() -> None:
+    story = Story(a_job())
+    before = story.stands()
+    story.hear(event("metrics", loss=0.4))
+    assert story.stands() == before
+    story.hear(event("progress", done=1, total=2, unit="epoch", fraction=0.5))
+    assert story.stands() != before
 
 
 def test_names_cannot_move_the_cursor() -> None:
@@ -35,16 +44,17 @@ def test_names_cannot_move_the_cursor() -> None:
 def test_a_terminal_has_one_line_that_is_written_over() -> None:
     stream = io.StringIO()
     line = TerminalLine(stream)
-    line.say("one")
-    line.say("two")
+    line.say("one", True)
+    line.say("two", False)
     line.end()
     assert stream.getvalue() == "\r\x1b[2Kone\r\x1b[2Ktwo\n"
 
 
-def test_a_pipe_has_a_line_for_each_change() -> None:
+def test_a_pipe_has_a_line_for_each_step() -> None:
     stream = io.StringIO()
     lines = PlainLines(stream)
-    lines.say("one")
-    lines.say("two")
+    lines.say("one", True)
+    lines.say("two", False)
+    lines.say("three", True)
     lines.end()
-    assert stream.getvalue() == "one\ntwo\n"
+    assert stream.getvalue() == "one\nthree\n"
