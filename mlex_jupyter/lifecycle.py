@@ -209,17 +209,16 @@ class Lifecycle:
     async def _judge(self, row: Row, seen: Seen) -> None:
         """Decide from what the target saw, and then from what the folder says, where the job stands."""
         folder = self._folder(row)
+        if row.state == JobState.QUEUED and folder.claimed(row.attempt):  # a short one may have ended since, too
+            row = await self._change(row, state=JobState.RUNNING, started=row.started or time.time(), reason=None)
         result, ending = folder.result(), folder.ending(row.attempt)
         if result is not None:
             await self._finish(row, result)
         elif ending is not None:
             await self._close(row, ending)
-        elif not seen.state.final:
-            if row.state == JobState.QUEUED and folder.claimed(row.attempt):
-                await self._change(row, state=JobState.RUNNING, started=row.started or time.time(), reason=None)
         elif seen.exit_code == TAKEN:  # another copy of this attempt is at work: look it up
             await self._change(row, native_id=None)
-        else:
+        elif seen.state.final:
             await self._vanished(row, seen)
 
     async def _close(self, row: Row, ending: Ending) -> None:
