@@ -49,6 +49,7 @@ def _said(words: list[str]) -> int:
         print(f"mlex: {stopped.message}\n{stopped.hint}", file=sys.stderr)
         return INTERRUPTED
     except KeyboardInterrupt:
+        print("mlex: interrupted", file=sys.stderr)
         return INTERRUPTED
     except MlexError as error:
         _complain(error, json)

@@ -56,6 +56,8 @@ class Magic:
             return self._do(self._words(line), cell)
         except (MlexError, StopWaiting) as stopped:
             raise Stop(stopped.message, stopped.hint) from None
+        except KeyboardInterrupt:
+            raise Stop("Interrupted.", None) from None
 
     def _words(self, line: str) -> list[str]:
         try:

@@ -432,8 +432,11 @@ TABLE = (
     "border-collapse:collapse;font-family:var(--jp-ui-font-family);font-size:var(--jp-ui-font-size1);"
     "color:var(--jp-ui-font-color1);font-variant-numeric:tabular-nums"
 )
-HEAD = "padding:4px 16px 4px 0;color:var(--jp-ui-font-color2);font-weight:500;font-size:var(--jp-ui-font-size0)"
-CELL = "padding:4px 16px 4px 0;border-top:1px solid var(--jp-border-color2);vertical-align:top"
+HEAD = (
+    "padding:4px 16px 4px 0;vertical-align:top;color:var(--jp-ui-font-color2);font-weight:500;"
+    "font-size:var(--jp-ui-font-size0)"
+)
+CELL = "padding:4px 16px 4px 0;vertical-align:top;white-space:pre-wrap;border-top:1px solid var(--jp-border-color2)"
 
 
 def html_grid(found: Grid) -> str:

@@ -92,7 +92,12 @@ class Engine:
             raise
 
     def close(self) -> None:
-        """End the loop."""
+        """End the loop; who uses this home again gets another engine."""
+        global _current
+        with _lock:
+            for key in [key for key, engine in _engines.items() if engine is self]:
+                del _engines[key]
+            _current = None if _current is self else _current
         if os.getpid() == self._pid and self._loop.is_running():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=2)

@@ -1,8 +1,10 @@
 """`mlex` as a process: what it prints where, with which exit code, and how soon."""
 
+import contextlib
 import itertools
 import json
 import os
+import pty
 import signal
 import statistics
 import subprocess
@@ -124,6 +126,27 @@ def test_a_run_is_waited_for_and_its_log_printed(mlex_run: Run) -> None:
     pieces = [json.loads(line)["text"] for line in mlex_run("logs", "hello", "--json").stdout.splitlines()]
     assert "hello there" in "".join(pieces)
     assert "✔ Done" in mlex_run("jobs").stdout
+
+
+def test_on_a_terminal_one_line_is_written_over(home: Path) -> None:
+    ours, its = pty.openpty()
+    waiting = subprocess.Popen(
+        [MLEX, "run", "-o", "hello", "--wait", "--json", "--", "true"],
+        env=os.environ | {"MLEX_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=its,
+    )
+    os.close(its)
+    said = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other side has closed
+        while piece := os.read(ours, 4096):
+            said += piece
+    os.close(ours)
+    assert waiting.wait(60) == 0
+    lines = said.decode().split("\r\x1b[2K")
+    assert lines[1] == "◷ Waiting hello"
+    assert lines[-1].split() == ["✔", "Done", "hello"]
+    assert said.count(b"\n") == 1
 
 
 def test_a_failed_run_is_a_problem_to_who_waits(mlex_run: Run) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import multiprocessing
 import pydoc
+import signal
 import subprocess
 import sys
 import threading
@@ -145,6 +146,24 @@ def test_a_run_is_waited_for_and_its_log_read_as_it_comes(here: Path, capsys: py
 def test_a_failed_run_raises_with_its_reason(here: Path) -> None:
     with pytest.raises(mlex.MlexError, match="exit code 3"):
         mlex.run(["sh", "-c", "exit 3"], wait=True)
+
+
+def test_a_closed_engine_is_replaced(here: Path) -> None:
+    sync.engine().close()
+    assert mlex.use(home=here).settings.home == here
+    assert mlex.jobs() == []
+
+
+def test_an_interrupt_ends_the_waiting_and_not_the_job(here: Path) -> None:
+    code = "import mlex_jupyter as mlex; mlex.run(['sleep', '60'], name='long', wait=True)"
+    waiting = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert waiting.stderr is not None
+    while "Running" not in (line := waiting.stderr.readline()):
+        assert line
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=30)
+    assert "Stopped waiting; long goes on." in said
+    assert mlex.job("long").state == "running"
 
 
 def test_waiting_gives_up_when_told_to(here: Path) -> None:
