@@ -8,9 +8,9 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlex_jupyter.errors import Invalid
@@ -18,7 +18,12 @@ from mlex_jupyter.errors import Invalid
 
 def default_home() -> Path:
     """`MLEX_HOME`, or `~/.mlex`."""
-    return Path(os.environ.get("MLEX_HOME") or Path.home() / ".mlex").expanduser().absolute()
+    return absolute(Path(os.environ.get("MLEX_HOME") or "~/.mlex"))
+
+
+def absolute(path: Path) -> Path:
+    """The same place from wherever one looks: the supervisor and the runs have working folders of their own."""
+    return Path(os.path.expanduser(path)).absolute()
 
 
 class Settings(BaseSettings):
@@ -26,7 +31,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MLEX_", extra="ignore", frozen=True)
 
-    home: Path = Field(default_factory=default_home, description="The folder of database, jobs, labels and models.")
+    home: Annotated[Path, AfterValidator(absolute)] = Field(
+        default_factory=default_home, description="The folder of database, jobs, labels and models."
+    )
     user: str = Field(default_factory=getpass.getuser, description="Who acts, where nobody has logged in.")
     local_cpus: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Cores that local jobs may share."
@@ -46,7 +53,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order in which a setting is looked for."""
-        home = Path(init_settings().get("home") or default_home())
+        given = init_settings().get("home")
+        home = absolute(Path(given)) if isinstance(given, str | Path) else default_home()
         return init_settings, env_settings, InitSettingsSource(settings_cls, _said_in(home / "config.yaml"))
 
     @classmethod

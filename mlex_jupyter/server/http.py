@@ -54,7 +54,7 @@ def refusal(status: int, error: BaseException | None) -> Answer:
         return as_answer(error)
     said = responses.get(status, "It failed")
     if isinstance(error, HTTPError) and error.log_message:
-        said = error.log_message % error.args if error.args else error.log_message
+        said = error.log_message % error.args
     return Answer(status, Problem(code=CODES.get(status, "error"), message=f"{said}.").model_dump_json().encode())
 
 

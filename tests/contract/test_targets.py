@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture
-def settings(home: Path) -> Iterator[Settings]:
-    yield settings_of(home)
+def settings(home: Path) -> Settings:
+    return settings_of(home)
 
 
 @pytest.fixture
@@ -337,10 +337,7 @@ async def test_each_job_gets_gpus_of_its_own(home: Path) -> None:
     line = 'echo "$CUDA_VISIBLE_DEVICES" > gpus; ' + STEADY
     jobs = [Submitted(target, settings, "/bin/sh", "-c", line) for _ in range(3)]
     for job, wanted in zip(jobs, (1, 1, 0), strict=True):
-        asked = job.job.spec.model_copy(
-            update={"resources": job.job.spec.resources.model_copy(update={"gpus": wanted})}
-        )
-        job.job = job.job.model_copy(update={"spec": asked})
+        job.job = job.job.model_copy(update={"spec": spec("/bin/sh", "-c", line, gpus=wanted)})
         await job.submit()
         await job.until_begun()
     assert [(job.folder.path / "gpus").read_text().strip() for job in jobs] == ["0", "1", ""]

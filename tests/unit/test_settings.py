@@ -78,6 +78,20 @@ def test_the_home_is_a_place_of_its_own_and_absolute(monkeypatch: pytest.MonkeyP
     assert default_home() == tmp_path / "here"
 
 
+@pytest.mark.parametrize("said", ["~/beamtime", "beamtime", "./x/../beamtime"])
+def test_however_it_is_said_the_home_is_the_same_place_for_everybody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLEX_HOME", said)
+    by_environment = Settings.load().home
+    monkeypatch.delenv("MLEX_HOME")
+    assert Settings.load(home=said).home == by_environment
+    assert by_environment.is_absolute()
+    assert by_environment.resolve() == tmp_path / "beamtime"
+
+
 def test_another_process_gets_the_same_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = Settings.load(home=home, user="Zoë", local_cpus=3, local_gpus=0, retries=1, stop_grace_s=2.5, idle_s=9)
     for name, value in given.environment().items():
