@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ✔ is no reason to fail
     if not words or words[0] in ("-h", "--help") or words == ["help"]:
-        from mlex_jupyter.helping import overview
+        from mlex_jupyter.outline import overview
 
         print(overview("mlex"))
         return WELL
@@ -61,7 +61,7 @@ def _said(words: list[str]) -> int:
 
 
 def _do(words: list[str]) -> None:
-    from mlex_jupyter import lines, sync
+    from mlex_jupyter import grammar, lines, sync
     from mlex_jupyter.helping import verb_help
     from mlex_jupyter.watch import PlainLines, TerminalLine
 
@@ -71,7 +71,7 @@ def _do(words: list[str]) -> None:
         print(script(words[1:]))
         return
     if words[0] == "help":
-        print("\n\n".join(verb_help(lines.find(word), "mlex") for word in words[1:]))
+        print("\n\n".join(verb_help(grammar.find(word), "mlex") for word in words[1:]))
         return
     line = lines.read(words)
     if line.help:

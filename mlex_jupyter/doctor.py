@@ -17,9 +17,9 @@ from pathlib import Path
 from mlex_jupyter.files import file_system, on_network
 from mlex_jupyter.lease import held
 from mlex_jupyter.plugins import OURS, broken, distribution, entry_points, load_all
-from mlex_jupyter.present import size
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Check
+from mlex_jupyter.words import size
 
 LEAST_PYTHON = (3, 11)
 LEAST_NODE = 20

@@ -1,39 +1,15 @@
-"""Help: all verbs in a page, or one verb with what it takes."""
+"""Help on one verb: what it takes, from the places in its line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import Enum
 
-from mlex_jupyter.outline import outline
-
-if TYPE_CHECKING:
-    from mlex_jupyter.lines import Slot
-    from mlex_jupyter.verbs import Verb
-
-TOUR = """
-  {0} sample
-  {0} train tunet --data sand-tomo --labels scribbles -p epochs=4 -o run --wait
-  {0} predict run --data sand-tomo -o seg --wait
-  {0} publish run pores-tunet
-""".strip("\n")
-
-
-def overview(program: str) -> str:
-    """The page of all verbs."""
-    known = {name.replace("_", "-"): text for name, text in outline().items()}
-    longest = max(map(len, known))
-    verbs = "\n".join(f"  {name:<{longest}}  {text}" for name, text in known.items())
-    more = "" if program.startswith("%") else '\nFor Tab in bash or zsh: eval "$(mlex completion bash)"'
-    return (
-        f"usage: {program} VERB …\n\n{verbs}\n\nBegin with:\n{TOUR.format(program)}\n\n"
-        f"{program} VERB --help says what a verb takes. Everywhere: --json.{more}"
-    )
+from mlex_jupyter.grammar import EVERYWHERE, Slot, Takes, dashed, slots
+from mlex_jupyter.verbs import Verb
 
 
 def verb_help(verb: Verb, program: str) -> str:
     """The page of one verb."""
-    from mlex_jupyter.lines import EVERYWHERE, dashed, slots
-
     places = slots(dashed(verb.name))
     rows = [(_written(slot), _about(slot)) for slot in sorted(places, key=lambda slot: not slot.positional)]
     rows += EVERYWHERE.items()
@@ -43,22 +19,14 @@ def verb_help(verb: Verb, program: str) -> str:
 
 
 def _usage(places: tuple[Slot, ...]) -> list[str]:
-    from mlex_jupyter.lines import Takes
-
-    words = []
-    for slot in sorted(places, key=lambda slot: not slot.positional):
-        if slot.positional:
-            word = f"-- {slot.word} …" if slot.takes is Takes.MANY else slot.word
-            words.append(word if slot.required else f"[{word}]")
-    required = [f"{slot.word} {_value(slot)}" for slot in places if slot.required and not slot.positional]
-    optional = ["[options]"] if any(not slot.required and not slot.positional for slot in places) else []
-    rest = [word for word in words if word.startswith("-- ")]
-    return [*(word for word in words if word not in rest), *required, *optional, *rest]
+    words = [slot for slot in places if slot.positional and slot.takes is not Takes.MANY]
+    needed = [f"{slot.word} {_value(slot)}" for slot in places if slot.required and not slot.positional]
+    more = ["[options]"] if any(not slot.required and not slot.positional for slot in places) else []
+    rest = [f"-- {slot.word} …" for slot in places if slot.positional and slot.takes is Takes.MANY]
+    return [*(slot.word if slot.required else f"[{slot.word}]" for slot in words), *needed, *more, *rest]
 
 
 def _written(slot: Slot) -> str:
-    from mlex_jupyter.lines import Takes
-
     if slot.positional:
         return slot.word
     letter = f"-{slot.letter}, " if slot.letter else ""
@@ -66,10 +34,6 @@ def _written(slot: Slot) -> str:
 
 
 def _value(slot: Slot) -> str:
-    from enum import Enum
-
-    from mlex_jupyter.lines import Takes
-
     if slot.takes is Takes.PAIRS:
         return "KEY=VALUE"
     if isinstance(slot.type, type) and issubclass(slot.type, Enum):
@@ -79,8 +43,6 @@ def _value(slot: Slot) -> str:
 
 
 def _about(slot: Slot) -> str:
-    from mlex_jupyter.lines import Takes
-
     if slot.required:
         return slot.about if slot.positional else f"{slot.about} Needed."
     if slot.takes is Takes.ONE and slot.default not in (None, ""):

@@ -15,11 +15,12 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlex_jupyter import lines, sync
+from mlex_jupyter import grammar, lines, sync
 from mlex_jupyter.arguments import Usage, kinds, reference
 from mlex_jupyter.completion import complete
 from mlex_jupyter.errors import MlexError
-from mlex_jupyter.helping import overview, verb_help
+from mlex_jupyter.helping import verb_help
+from mlex_jupyter.outline import overview
 from mlex_jupyter.present import as_json
 from mlex_jupyter.verbs import Verb
 from mlex_jupyter.watch import StopWaiting, teller
@@ -71,7 +72,7 @@ class Magic:
         if not words or words[0] in ("--help", "-h") or words == ["help"]:
             return print(overview("%mlex"))
         if words[0] == "help":
-            return print(verb_help(lines.find(words[1]), "%mlex"))
+            return print(verb_help(grammar.find(words[1]), "%mlex"))
         line = lines.read(words, body=yaml_mapping(cell) if cell else None, binds=True, meant=self._meant)
         if line.help:
             return print(verb_help(line.verb, "%mlex"))

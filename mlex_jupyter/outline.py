@@ -13,6 +13,13 @@ from pathlib import Path
 
 FACADE = "mlex_jupyter.app"
 
+TOUR = """
+  {0} sample
+  {0} train tunet --data sand-tomo --labels scribbles -p epochs=4 -o run --wait
+  {0} predict run --data sand-tomo -o seg --wait
+  {0} publish run pores-tunet
+""".strip("\n")
+
 
 @cache
 def outline() -> dict[str, str]:
@@ -48,3 +55,15 @@ def _mark(function: ast.AsyncFunctionDef) -> ast.Call | None:
 
 def _hidden(mark: ast.Call) -> bool:
     return any(word.arg == "shell" and ast.unparse(word.value) == "False" for word in mark.keywords)
+
+
+def overview(program: str) -> str:
+    """The page of all verbs."""
+    known = {name.replace("_", "-"): text for name, text in outline().items()}
+    longest = max(map(len, known))
+    verbs = "\n".join(f"  {name:<{longest}}  {text}" for name, text in known.items())
+    more = "" if program.startswith("%") else '\nFor Tab in bash or zsh: eval "$(mlex completion bash)"'
+    return (
+        f"usage: {program} VERB …\n\n{verbs}\n\nBegin with:\n{TOUR.format(program)}\n\n"
+        f"{program} VERB --help says what a verb takes. Everywhere: --json.{more}"
+    )

@@ -1,45 +1,16 @@
-"""How values look: text for terminals, HTML for notebooks, a frame for pandas. One table of columns serves all three.
-
-Names come from other people. In HTML they are escaped, in a terminal what is not printable is shown as an escape.
-"""
+"""How records look: text for terminals, HTML for notebooks, frames for pandas, from one table of columns."""
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import textwrap
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 from html import escape
 from typing import Any
 
-from mlex_jupyter.types import (
-    Architecture,
-    ClassInfo,
-    Job,
-    JobState,
-    Output,
-    PredictTask,
-    Progress,
-    Record,
-    RunTask,
-    Task,
-    TrainTask,
-    now,
-)
+from mlex_jupyter.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
+from mlex_jupyter.types import Architecture, Job, JobState, Record
+from mlex_jupyter.words import clock, plain, plural, size, task_words, words
 
-ICONS = {
-    JobState.WAITING: "◷",
-    JobState.QUEUED: "◷",
-    JobState.RUNNING: "●",
-    JobState.DONE: "✔",
-    JobState.FAILED: "✖",
-    JobState.CANCELLED: "⊘",
-    JobState.LOST: "?",
-}
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
     JobState.DONE: "--jp-success-color1",
@@ -201,108 +172,7 @@ NOTES: dict[str, Callable[[Any], str | None]] = {"Check": lambda check: check.me
 PARAMETERS = ("Parameter", "Default", "Allowed", "Meaning")
 
 
-# ---------------------------------------------------------------- words
-
-
-def size(nbytes: float) -> str:
-    """`67 MB`."""
-    for unit in ("bytes", "KB", "MB", "GB", "TB"):
-        if nbytes < 1000:
-            return f"{nbytes:.0f} {unit}" if unit == "bytes" or nbytes >= 10 else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.1f} PB"
-
-
-def ago(moment: datetime) -> str:
-    """`12 s ago`; a date where that says more."""
-    seconds = (now() - moment).total_seconds()
-    for unit, length, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24), ("days", 86400, 14)):
-        if seconds < length * most:
-            count = max(0, int(seconds // length))
-            return f"{count} {'day' if unit == 'days' and count == 1 else unit} ago"
-    return moment.astimezone().strftime("%Y-%m-%d")
-
-
-def clock(seconds: float) -> str:
-    """`2:10`, or `1:02:10`."""
-    minutes, second = divmod(max(0, round(seconds)), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 slice`, `3 slices`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def state_word(state: JobState) -> str:
-    """`● Running`."""
-    return f"{ICONS[state]} {state.value.capitalize()}"
-
-
-def words(value: Any) -> str:
-    """Any value of a record, in words."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case JobState():
-            return state_word(value)
-        case Enum():
-            return str(value.value)
-        case datetime():
-            return ago(value)
-        case float():
-            return f"{value:.4g}"
-        case Progress():
-            left = f" · {clock(value.eta_s or 0)} left" if (value.eta_s or 0) >= 1 else ""
-            score = f" · Dice {value.score:.2f}" if value.score is not None else ""
-            return f"{value.unit} {value.done} of {value.total}{score}{left}"
-        case ClassInfo():
-            return value.name
-        case Output():
-            return f"{value.kind} {value.name}"
-        case Record():
-            said = ((name, words(part)) for name, part in value if name != "kind")
-            return ", ".join(f"{name} {text}" for name, text in said if text)
-        case Mapping():
-            return ", ".join(f"{key} {words(part)}" for key, part in value.items())
-        case list() | tuple():
-            return ", ".join(map(words, value))
-    return str(value)
-
-
-def task_words(task: Task) -> str:
-    """`train tunet on sand-tomo with scribbles`."""
-    match task:
-        case TrainTask():
-            return f"train {task.model} on {task.data} with {task.labels}"
-        case PredictTask():
-            version = f" v{task.version}" if task.version else ""
-            return f"predict {task.data} with {task.model}{version}"
-        case RunTask():
-            return f"run {shlex.join(task.argv)}"
-
-
-def plain(text: str) -> str:
-    """A text that cannot move a terminal's cursor: what is not printable is shown as an escape."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
-# ---------------------------------------------------------------- tables of rows
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Titles and rows of words, the same for a terminal and for a notebook."""
-
-    titles: tuple[str, ...]
-    right: tuple[bool, ...]
-    rows: tuple[tuple[str, ...], ...]
-    colours: tuple[str | None, ...]
-    """Of the first column's icon, a row."""
-    notes: tuple[str | None, ...]
+# ---------------------------------------------------------------- from records to words
 
 
 def grid(records: Sequence[Record]) -> Grid:
@@ -322,13 +192,14 @@ def grid(records: Sequence[Record]) -> Grid:
     )
 
 
-def facts(record: Record) -> list[tuple[str, tuple[str, ...]]]:
-    """One record as names and what is said of each, in lines; what is not said is left out."""
-    columns = FACTS.get(type(record).__name__) or tuple(
-        _field(name.replace("_", " "), name) for name in type(record).model_fields
-    )
-    told = [(column.title, _lines(column.value(record))) for column in columns]
-    return [(title, lines) for title, lines in told if any(lines)]
+def facts(record: Record) -> list[Fact]:
+    """What is said of one record; what it does not say is left out."""
+    plainly = (_field(name.replace("_", " "), name) for name in type(record).model_fields)
+    told = [(column.title, column.value(record)) for column in FACTS.get(type(record).__name__) or plainly]
+    said = [
+        Fact(title, _lines(value), COLOURS.get(value) if isinstance(value, JobState) else None) for title, value in told
+    ]
+    return [fact for fact in said if any(fact.lines)]
 
 
 def _lines(value: Any) -> tuple[str, ...]:
@@ -359,55 +230,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     return f"{kind} {over} {words(low)}" if low is not None else kind
 
 
-# ---------------------------------------------------------------- text
-
-
-GAP = "  "
-NARROWEST = 4
-
-
-def width(text: str) -> int:
-    """The columns that a text takes in a terminal."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def cut(text: str, most: int) -> str:
-    """A text that fits, its end replaced by … where it did not."""
-    if width(text) <= most:
-        return text
-    while text and width(text) > most - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def text_grid(found: Grid, columns: int | None = None) -> str:
-    """A table for a terminal of so many columns."""
-    most = columns or shutil.get_terminal_size((120, 24)).columns
-    rows = [list(found.titles), *[[plain(cell) for cell in row] for row in found.rows]]
-    widths = [max(width(row[place]) for row in rows) for place in range(len(found.titles))]
-    while sum(widths) + len(GAP) * (len(widths) - 1) > most and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    lines = []
-    for row, note in zip(rows, [None, *found.notes], strict=True):
-        lines += _text_row(row, widths, found.right)
-        lines += [f"{' ' * widths[0]}{GAP}→ {plain(note)}"] if note else []
-    return "\n".join(lines)
-
-
-def _text_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
-    """A row; the words of its last column go on in the next line, those of the others are cut."""
-    *most, last = row
-    cells = [_fitted(cell, room, side) for cell, room, side in zip(most, widths, right, strict=False)]
-    wrapped = [_fitted(last, widths[-1], True)] if right[-1] else textwrap.wrap(last, widths[-1]) or [""]
-    first = GAP.join([*cells, wrapped[0]]).rstrip()
-    indent = " " * sum(room + len(GAP) for room in widths[:-1])
-    return [first, *(indent + more for more in wrapped[1:])]
-
-
-def _fitted(cell: str, most: int, to_the_right: bool) -> str:
-    fitting = cut(cell, most)
-    space = " " * (most - width(fitting))
-    return space + fitting if to_the_right else fitting + space
+# ---------------------------------------------------------------- what faces show
 
 
 def text(value: Any, columns: int | None = None) -> str:
@@ -416,76 +239,14 @@ def text(value: Any, columns: int | None = None) -> str:
         return text_grid(grid(value), columns) if value else "None yet."
     if not isinstance(value, Record):
         return plain(words(value))
-    told = facts(value)
-    longest = max((len(name) for name, _ in told), default=0)
-    lines = "\n".join(
-        f"{name if number == 0 else '':<{longest}}{GAP}{plain(line)}"
-        for name, said in told
-        for number, line in enumerate(said)
-    )
-    return f"{lines}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else lines
-
-
-# ---------------------------------------------------------------- HTML
-
-TABLE = (
-    "border-collapse:collapse;font-family:var(--jp-ui-font-family);font-size:var(--jp-ui-font-size1);"
-    "color:var(--jp-ui-font-color1);font-variant-numeric:tabular-nums"
-)
-HEAD = (
-    "padding:4px 16px 4px 0;vertical-align:top;color:var(--jp-ui-font-color2);font-weight:500;"
-    "font-size:var(--jp-ui-font-size0)"
-)
-CELL = "padding:4px 16px 4px 0;vertical-align:top;white-space:pre-wrap;border-top:1px solid var(--jp-border-color2)"
-
-
-def html_grid(found: Grid) -> str:
-    """A table that looks as JupyterLab does, in both themes."""
-    sides = ["right" if right else "left" for right in found.right]
-    head = "".join(
-        f'<th style="{HEAD};text-align:{side}">{escape(title)}</th>'
-        for title, side in zip(found.titles, sides, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{CELL};text-align:{side}">{_html_cell(cell, colour if place == 0 else None)}</td>'
-            for place, (cell, side) in enumerate(zip(row, sides, strict=True))
-        )
-        + "</tr>"
-        + (f'<tr><td></td><td colspan="{len(row) - 1}"><code>{escape(plain(note))}</code></td></tr>' if note else "")
-        for row, colour, note in zip(found.rows, found.colours, found.notes, strict=True)
-    )
-    return f'<table style="{TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _html_cell(cell: str, colour: str | None) -> str:
-    """The icon carries the hue, the word keeps the text's colour."""
-    safe = escape(plain(cell))
-    if colour is None or " " not in safe:
-        return safe
-    icon, rest = safe.split(" ", 1)
-    return f'<span style="color:var({colour})">{icon}</span> {rest}'
-
-
-def _html_lines(said: Sequence[str], colour: str | None) -> str:
-    return "<br>".join(_html_cell(line, colour) for line in said)
+    said = text_facts(facts(value))
+    return f"{said}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else said
 
 
 def record_html(record: Record) -> str:
     """One record as a small table of names and words."""
-    rows = "".join(
-        f'<tr><th style="{HEAD};text-align:left;border-top:1px solid var(--jp-border-color2)">{escape(name)}</th>'
-        f'<td style="{CELL};text-align:left">{_html_lines(said, _colour(record, name))}</td></tr>'
-        for name, said in facts(record)
-    )
-    table = f'<table style="{TABLE}"><tbody>{rows}</tbody></table>'
+    table = html_facts(facts(record))
     return table + html_grid(parameters(record)) if isinstance(record, Architecture) else table
-
-
-def _colour(record: Record, name: str) -> str | None:
-    value = getattr(record, name, None)
-    return COLOURS.get(value) if isinstance(value, JobState) else None
 
 
 class Table(list[Any]):

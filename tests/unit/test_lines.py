@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mlex_jupyter.arguments import Usage
-from mlex_jupyter.lines import read, slots, verbs
+from mlex_jupyter.grammar import slots, verbs
+from mlex_jupyter.lines import read
 from mlex_jupyter.types import ClassInfo, JobState, Resources
 
 

@@ -5,8 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mlex_jupyter.present import Table, ago, clock, cut, facts, size, text, width, words
+from mlex_jupyter.grids import cut, width
+from mlex_jupyter.present import Table, facts, text
 from mlex_jupyter.types import Check, Dataset, Job, JobSpec, JobState, Output, Progress, TrainTask, Why, ZooEntry, now
+from mlex_jupyter.words import ago, clock, size, words
 
 EVIL = "<img src=x onerror=alert(1)>\x1b[2J"
 
@@ -75,7 +77,7 @@ def test_what_is_to_be_typed_is_never_cut() -> None:
 
 def test_one_job_says_what_people_ask() -> None:
     progress = Progress(done=3, total=50, unit="epoch", fraction=0.06, eta_s=130, score=0.83)
-    said = dict(facts(a_job(progress=progress)))
+    said = {fact.title: fact.lines for fact in facts(a_job(progress=progress))}
     assert said["state"] == ("● Running",)
     assert said["progress"] == ("epoch 3 of 50 · Dice 0.83 · 2:10 left",)
     assert said["task"] == ("train tunet on sand with scribbles",)

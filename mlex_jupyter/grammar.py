@@ -1,0 +1,171 @@
+"""What a verb's line may hold: the table of verbs as places for words and options.
+
+Positional parameters are words, keyword-only ones are options, the fields of a `Record` are options of their own, a
+mapping is `-p key=value` as often as wanted, and a `tuple` takes several words.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from typing import Any
+
+from mlex_jupyter.arguments import Usage
+from mlex_jupyter.errors import nearest
+from mlex_jupyter.types import Record
+from mlex_jupyter.verbs import Parameter, Verb, table
+
+EVERYWHERE = {"--json": "Print JSON, one document.", "--help": "Say what this verb takes."}
+
+
+class Takes(Enum):
+    """What an option or a word stands for."""
+
+    ONE = auto()
+    MANY = auto()
+    PAIRS = auto()
+    NOTHING = auto()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a line for a value."""
+
+    path: tuple[str, ...]
+    """The parameter, and the field of it where it is a Record."""
+    takes: Takes
+    type: Any
+    """Of one value."""
+    default: Any
+    required: bool
+    positional: bool
+    letter: str | None = None
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its last name, which is the one that people see."""
+        return self.path[-1]
+
+    @property
+    def word(self) -> str:
+        """As it is written: `RUN`, `--pixel-size`."""
+        return self.name.upper() if self.positional else "--" + dashed(self.name)
+
+
+def dashed(name: str) -> str:
+    """`import_labels` as it is typed: `import-labels`."""
+    return name.replace("_", "-")
+
+
+@cache
+def verbs() -> dict[str, Verb]:
+    """The verbs that a line may begin with."""
+    from mlex_jupyter.app import Mlex
+
+    return {dashed(name): verb for name, verb in table(Mlex).items() if verb.shell}
+
+
+def find(word: str) -> Verb:
+    """The verb that a word names."""
+    found = verbs().get(dashed(word))
+    if found is None:
+        raise Usage(f"There is no verb {word!r}.", hint=nearest(dashed(word), verbs()) or "See `mlex --help`.")
+    return found
+
+
+@cache
+def slots(verb_name: str) -> tuple[Slot, ...]:
+    """The places in a verb's line, in the order of its signature."""
+    verb = verbs()[verb_name]
+    return tuple(slot for parameter in verb.parameters for slot in _slots(verb, parameter))
+
+
+def _slots(verb: Verb, parameter: Parameter) -> list[Slot]:
+    kind = _without_none(parameter.type)
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return [
+            _slot(
+                (parameter.name, name),
+                info.annotation,
+                info.get_default(call_default_factory=True),
+                about=info.description,
+            )
+            for name, info in kind.model_fields.items()
+        ]
+    letter = verb.flags.get(parameter.name)
+    return [_slot((parameter.name,), kind, parameter.default, parameter.required, parameter.positional, letter)]
+
+
+def _slot(
+    path: tuple[str, ...],
+    annotation: Any,
+    default: Any,
+    required: bool = False,
+    positional: bool = False,
+    letter: str | None = None,
+    about: str | None = None,
+) -> Slot:
+    kind = _without_none(annotation)
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if kind is bool:
+        takes, item = Takes.NOTHING, bool
+    elif origin is dict:
+        takes, item = Takes.PAIRS, inside[1]
+    elif origin in (tuple, list):
+        takes, item = Takes.MANY, inside[0]
+    else:
+        takes, item = Takes.ONE, kind
+    return Slot(path, takes, item, default, required, positional, letter, about or ABOUT.get(path[-1], ""))
+
+
+def _without_none(annotation: Any) -> Any:
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        left = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+        return left[0] if len(left) == 1 else annotation
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _without_none(typing.get_args(annotation)[0])
+    return annotation
+
+
+# What an argument means, wherever it appears. The fields of Records bring their own descriptions.
+ABOUT = {
+    "after": "Begin when these runs are done.",
+    "architecture": "An architecture of the zoo.",
+    "argv": "The command; no shell reads it. Put -- before it.",
+    "axes": "One letter an axis, in order, as `zyx`.",
+    "citation": "How to cite the model.",
+    "classes": "What the values mean: '{value: 1, name: pore, color: \"#e69f00\"}', as often as wanted.",
+    "data": "A dataset; `mlex data` lists them.",
+    "extra": "Anything else that the target takes.",
+    "follow": "Go on until the job has ended.",
+    "key": "Your own id of this request: asked twice with one key, it is one job.",
+    "labels": "A label set of the dataset; `mlex labels DATA` lists them.",
+    "license": "The model's licence.",
+    "limit": "At most so many.",
+    "model": "A model or architecture; `mlex models` lists them.",
+    "name": "Its name.",
+    "offset": "Where to begin; negative counts from the end.",
+    "params": "A parameter, as `epochs=4`; `mlex architecture NAME` lists them.",
+    "path": "A file or folder.",
+    "pixel_size": "The size of a pixel.",
+    "pixel_unit": "The unit of the pixel size, as `um`.",
+    "query": "A name with * and ?, or a tag.",
+    "retries": "How often to start it again after it vanished.",
+    "run": "A run, by id or name; `mlex jobs` lists them.",
+    "seed": "Another seed is another volume.",
+    "size": "Height and width in pixels.",
+    "slices": "How many slices.",
+    "state": "Only those that stand so.",
+    "tags": "A tag, as often as wanted.",
+    "target": "Where it runs; `mlex targets` lists them.",
+    "task": "Only those for this task.",
+    "texture": "What it looks like: `sand` or `foam`.",
+    "timeout_s": "Give up waiting after so many seconds.",
+    "title": "A title for people.",
+    "version": "A version; left out, the newest.",
+    "wait": "Wait until it has ended, and show how it goes.",
+}
