@@ -70,8 +70,9 @@ class Server:
             "ServerApp.allow_root": True,
             "IdentityProvider.token": self.token,
         }
-        if self.app == "lab":
-            options["LabApp.expose_app_in_browser"] = True
+        if self.app != "server":
+            name = {"lab": "LabApp", "notebook": "JupyterNotebookApp"}[self.app]
+            options[f"{name}.expose_app_in_browser"] = True
         module = {"lab": "jupyterlab", "notebook": "notebook", "server": "jupyter_server"}[self.app]
         return [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]
 

@@ -5,7 +5,7 @@ import { UUID } from '@lumino/coreutils';
 
 import { choose, entryKey, trainWish } from './choice';
 import type { Values } from './form';
-import type { Watched } from './known';
+import type { Watched } from './watched';
 import type { Place, Screen } from './screen';
 import { problemIn, type Server, type Wish } from './server';
 

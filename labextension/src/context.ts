@@ -6,7 +6,7 @@ import type { Actions } from './actions';
 import type { Known } from './known';
 import type { Screen } from './screen';
 import type { Server } from './server';
-import type { Watched } from './known';
+import type { Watched } from './watched';
 
 export interface Mlex {
   server: Server;

@@ -52,6 +52,12 @@ export class Curve {
     return last && last.epoch > 0 && last.step > 0 ? last.step / last.epoch : null;
   }
 
+  /** How many epochs a chart has room for: all, but no more than some times those that are done. */
+  get shownEpochs(): number | null {
+    const done = this.epochs.at(-1)?.epoch ?? 0;
+    return this.total === null ? null : Math.min(this.total, Math.max(12, 4 * done));
+  }
+
   /** The epoch with the highest validation Dice: its weights are kept. */
   get best(): Epoch | undefined {
     return highest(this.epochs, ({ dice }) => dice);

@@ -105,9 +105,10 @@ const status: JupyterFrontEndPlugin<void> = {
   id: '@mlex/jupyterlab:status',
   description: 'Runs in the status bar.',
   autoStart: true,
-  requires: [IMlex, IStatusBar],
-  activate: (app: JupyterFrontEnd, mlex: Mlex, bar: IStatusBar) => {
-    bar.registerStatusItem('@mlex/jupyterlab:status', {
+  requires: [IMlex],
+  optional: [IStatusBar],
+  activate: (app: JupyterFrontEnd, mlex: Mlex, bar: IStatusBar | null) => {
+    bar?.registerStatusItem('@mlex/jupyterlab:status', {
       item: statusItem(mlex, () => void app.commands.execute(CommandIDs.openPanel)),
       align: 'right',
       rank: 500

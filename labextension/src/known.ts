@@ -51,38 +51,3 @@ export const NOTHING: Known = {
   curves: {},
   tick: 0
 };
-
-/** A value that can be watched; listeners hear of a change once a frame at most. */
-export class Watched<T> {
-  constructor(private current: T) {}
-
-  readonly get = (): T => this.current;
-
-  set(change: Partial<T>): void {
-    this.current = { ...this.current, ...change };
-    if (!this.told) {
-      this.told = true;
-      soon(() => {
-        this.told = false;
-        this.listeners.forEach(listener => listener());
-      });
-    }
-  }
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
-  private told = false;
-  private readonly listeners = new Set<() => void>();
-}
-
-/** Before the next frame; a hidden page draws none, so there a timer does it. */
-function soon(work: () => void): void {
-  if (document.visibilityState === 'visible') {
-    requestAnimationFrame(work);
-  } else {
-    setTimeout(work, 100);
-  }
-}

@@ -8,8 +8,8 @@ import {
   Toolbar,
   ToolbarButton
 } from '@jupyterlab/ui-components';
-import type { Message } from '@lumino/messaging';
-import { AccordionPanel, type PanelLayout, type Widget } from '@lumino/widgets';
+import { MessageLoop, type Message } from '@lumino/messaging';
+import { type AccordionPanel, type PanelLayout, Widget } from '@lumino/widgets';
 
 import { DataSection } from './components/DataSection';
 import { Footer } from './components/Footer';
@@ -57,6 +57,7 @@ export class MlexPanel extends SidePanel {
     this.accordion.handleMoved.connect(() => (this.fitted = false));
     this.accordion.expansionToggled.connect(() => this.share());
     this.sizes = new ResizeObserver(() => this.share());
+    this.sizes.observe(header.node);
   }
 
   get accordion(): AccordionPanel {
@@ -118,6 +119,7 @@ export class MlexPanel extends SidePanel {
     if (!this.fitted || !this.isVisible) {
       return;
     }
+    MessageLoop.sendMessage(this.accordion, Widget.ResizeMessage.UnknownSize); // the header may have grown
     const room = this.accordion.node.clientHeight - TITLE_HEIGHT * this.sections.length;
     const wanted = this.bodies.map((body, i) => (this.sections[i]?.isHidden ? 0 : body.node.scrollHeight));
     this.accordion.setRelativeSizes(heights(wanted, room, this.trainAt), true);

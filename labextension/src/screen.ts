@@ -3,7 +3,7 @@
 import type { Problem } from '@mlex/api';
 
 import type { Values } from './form';
-import { Watched } from './known';
+import { Watched } from './watched';
 
 /** A part of the panel that can be busy, or in trouble. */
 export type Place = 'data' | 'models' | 'train' | 'runs';
@@ -32,17 +32,20 @@ export interface Screen {
 }
 
 export function freshScreen(): Watched<Screen> {
-  return new Watched<Screen>({
-    query: '',
-    data: null,
-    labels: null,
-    model: null,
-    name: null,
-    typed: {},
-    given: {},
-    target: 'local',
-    run: null,
-    doing: {},
-    troubles: {}
-  });
+  return new Watched<Screen>(
+    {
+      query: '',
+      data: null,
+      labels: null,
+      model: null,
+      name: null,
+      typed: {},
+      given: {},
+      target: 'local',
+      run: null,
+      doing: {},
+      troubles: {}
+    },
+    'once'
+  );
 }

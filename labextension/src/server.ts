@@ -16,7 +16,8 @@ import {
 import { Signal, type ISignal } from '@lumino/signaling';
 
 import { Curve } from './curve';
-import { NOTHING, Watched, type Known, type ListName } from './known';
+import { NOTHING, type Known, type ListName } from './known';
+import { Watched } from './watched';
 import { FINAL } from './words';
 
 type Task = Job['spec']['task'];
@@ -33,7 +34,7 @@ export interface Wish {
 const PAGE = 10_000;
 
 export class Server {
-  readonly known = new Watched<Known>(NOTHING);
+  readonly known = new Watched<Known>(NOTHING, 'frame');
 
   constructor(transport: Transport) {
     this.client = new Client(transport);
@@ -275,9 +276,10 @@ export class Server {
 
   /** After a loss: what no event tells (cores that are free) is asked for; another home means starting over. */
   private async checkIdentity(): Promise<void> {
+    const seen = this.stream.last; // before asking: meanwhile more may come
     try {
       const hello = await this.client.get('/hello', {});
-      if (hello.home !== this.known.get().hello?.home || hello.last_event < this.stream.last) {
+      if (hello.home !== this.known.get().hello?.home || hello.last_event < seen) {
         this.stream.stop();
         this.held.clear();
         this.known.set({ ...NOTHING });

@@ -96,7 +96,7 @@ function options(
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 12, 0, 0],
     scales: {
       x: {
         time: false,

@@ -18,7 +18,7 @@ export function DiceChart({ curve }: { curve: Curve | null }): JSX.Element {
         version={curve?.version ?? 0}
         lines={LINES}
         data={() => [epochs.map(({ epoch }) => epoch), epochs.map(({ dice }) => dice)]}
-        end={curve?.total ?? null}
+        end={curve?.shownEpochs ?? null}
         tick={1}
         top={1}
       />

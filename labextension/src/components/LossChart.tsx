@@ -22,7 +22,7 @@ export function LossChart({ curve }: { curve: Curve | null }): JSX.Element {
         version={curve?.version ?? 0}
         lines={LINES}
         data={() => [steps, curve?.losses ?? [], steps.map(step => ends.get(step) ?? null)]}
-        end={perEpoch !== null && curve?.total ? perEpoch * curve.total : null}
+        end={perEpoch !== null && curve?.shownEpochs ? perEpoch * curve.shownEpochs : null}
         tick={perEpoch}
       />
     </Card>

@@ -25,11 +25,7 @@ export function RunsSection(): JSX.Element {
       {jobs.value === null ? (
         <Waiting asked={jobs} what="runs" />
       ) : jobs.value.length === 0 ? (
-        <Empty
-          icon={runIcon}
-          title="No runs yet"
-          text="Pick data, labels and a model, then Train. The first result takes about a minute."
-        />
+        <Empty icon={runIcon} title="No runs yet" text="Pick data, labels and a model, then Train." />
       ) : shown.length === 0 ? (
         <NothingFound what="run" />
       ) : (

@@ -31,7 +31,7 @@ export function TrainSection(): JSX.Element {
         <Pick
           label="Data"
           value={data?.name ?? ''}
-          empty="No data yet"
+          empty={known.datasets.value ? 'No data yet' : 'Loading'}
           options={(known.datasets.value ?? []).map(({ name }) => ({ value: name, text: name }))}
           onPick={name => actions.pickData(name)}
         />
@@ -45,7 +45,7 @@ export function TrainSection(): JSX.Element {
         <Pick
           label="Model"
           value={like ? entryKey(like) : (architecture?.name ?? '')}
-          empty="No models"
+          empty={known.models.value ? 'No models' : 'Loading'}
           options={models.map(entry => ({
             value: entryKey(entry),
             text:
