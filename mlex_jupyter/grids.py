@@ -87,14 +87,18 @@ def _fitted(cell: str, most: int, to_the_right: bool) -> str:
     return space + fitting if to_the_right else fitting + space
 
 
-def text_facts(facts: Sequence[Fact]) -> str:
-    """Titles and what is said of each, one under the other."""
+def text_facts(facts: Sequence[Fact], columns: int | None = None) -> str:
+    """Titles and what is said of each, one under the other. A sentence is wrapped, a log keeps its lines."""
     longest = max((width(fact.title) for fact in facts), default=0)
-    return "\n".join(
-        f"{fact.title if number == 0 else '':<{longest}}{GAP}{plain(line)}"
-        for fact in facts
-        for number, line in enumerate(fact.lines)
-    )
+    room = max(NARROWEST, (columns or shutil.get_terminal_size((120, 24)).columns) - longest - len(GAP))
+    told = []
+    for fact in facts:
+        lines = [plain(line) for line in fact.lines]
+        if len(lines) == 1:
+            lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False)
+        titles = [fact.title] + [""] * len(lines)
+        told += [f"{title:<{longest}}{GAP}{line}" for title, line in zip(titles, lines, strict=False)]
+    return "\n".join(told)
 
 
 # ---------------------------------------------------------------- HTML

@@ -239,7 +239,7 @@ def text(value: Any, columns: int | None = None) -> str:
         return text_grid(grid(value), columns) if value else "None yet."
     if not isinstance(value, Record):
         return plain(words(value))
-    said = text_facts(facts(value))
+    said = text_facts(facts(value), columns)
     return f"{said}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else said
 
 

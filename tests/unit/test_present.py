@@ -85,6 +85,12 @@ def test_one_job_says_what_people_ask() -> None:
     assert "to do" not in said
 
 
+def test_a_long_fact_is_wrapped_under_itself() -> None:
+    said = text(a_job(JobState.FAILED, message="It ran out of memory. " * 5), 40).splitlines()
+    assert max(map(len, said)) <= 40
+    assert [line[:12].strip() for line in said[1:4]] == ["why", "", ""]
+
+
 def test_a_reason_keeps_the_lines_of_its_log() -> None:
     why = Why(job="run-1", name="run", state=JobState.FAILED, reason="no", hints=("a", "b"), log_tail=("one", "two"))
     assert text(why).splitlines()[-2:] == ["log    one", "       two"]
