@@ -964,13 +964,13 @@ export interface components {
             gpus?: number;
             /**
              * Memory Gb
-             * @description Memory in GB.
+             * @description Memory in GB: what the run keeps to, and what a scheduler holds it to.
              * @default 4
              */
             memory_gb?: number;
             /**
              * Minutes
-             * @description Time limit in minutes; none by default.
+             * @description Time limit in minutes; the run saves and stops before it.
              * @default null
              */
             minutes?: number | null;
