@@ -34,6 +34,8 @@ def read(
     meant: Callable[[Verb, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Line:
     """Understand a line. In a notebook it may have a body, `-o` on every verb, and variables that are `meant`."""
+    if words[0] == "--json" and len(words) > 1:
+        words = [words[1], words[0], *words[2:]]
     reader = _Reader(find(words[0]), binds)
     reader.given.update(reader.body(body or {}))
     reader.line(words[1:])

@@ -69,6 +69,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
 
 def test_json_and_help_are_understood_anywhere() -> None:
     assert read(["jobs", "--json"]).json
+    assert read(["--json", "run", "true", "--json"]).arguments["argv"] == ("true", "--json")
     assert read(["train", "--data", "x", "--help"]).help
 
 
