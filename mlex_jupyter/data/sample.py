@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
-LAMELLAE = 5.0
+LAMELLAE = 6.5
 """Voxels from one lamella of a rare body to the next."""
 
 
@@ -73,25 +73,25 @@ class Recipe:
 RECIPES = {
     "sand": Recipe(
         names=("Pore", "Grain", "Binder", "Heavy mineral"),
-        grey=(0.13, 0.52, 0.52, 0.72),
+        grey=(0.13, 0.52, 0.52, 0.69),
         background=1,
         bodies=2,
         radius=(24.0, 10.0),
         filled=0.56,
         facets=13,
-        rare=0.11,
-        clouds=0.5,
+        rare=0.17,
+        clouds=0.58,
     ),
     "foam": Recipe(
         names=("Bubble", "Polymer", "Filler", "Metal"),
-        grey=(0.13, 0.52, 0.52, 0.72),
+        grey=(0.13, 0.52, 0.52, 0.69),
         background=2,
         bodies=1,
         radius=(23.0, 8.0),
         filled=0.55,
         facets=40,
         rare=0.14,
-        clouds=0.5,
+        clouds=0.58,
     ),
 }
 
@@ -167,7 +167,7 @@ def _sync(path: Path) -> None:
 def _phases(recipe: Recipe, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Bytes, Floats]:
     """The class of every voxel, and how much brighter than its class each body is."""
     truth = np.full(shape, recipe.background, np.uint8)
-    clouds = _smooth_field(shape, 22.0, rng)
+    clouds = _smooth_field(shape, 27.0, rng)
     truth[clouds > np.quantile(clouds[:: max(1, shape[0] // 16)], 1 - recipe.clouds)] = 3
     shade = np.zeros(shape, np.float32)
     closest = np.ones(shape, np.float32)
@@ -175,7 +175,7 @@ def _phases(recipe: Recipe, shape: tuple[int, int, int], rng: np.random.Generato
     kinds = np.full(len(radii), recipe.bodies, np.uint8)
     kinds[_rare(recipe, centers, radii, shape, rng)] = 4
     for center, radius, kind in zip(centers, radii, kinds, strict=True):
-        _put(truth, shade, closest, center, radius, kind, recipe.facets, rng)
+        _put(truth, shade, closest, center, radius, int(kind), recipe.facets, rng)
     outside = ~_inside(shape[1])
     truth[:, outside] = 1
     shade[:, outside] = 0
@@ -242,7 +242,7 @@ def _put(
     reach = radius * stretch * 1.25
     low = np.maximum(0, np.floor(center - reach)).astype(int)
     high = np.minimum(truth.shape, np.ceil(center + reach) + 1).astype(int)
-    brighter: Any = np.float32(np.clip(rng.normal(0, 0.07), -0.13, 0.13) * (0.3 if kind == 4 else 1))
+    brighter: Any = np.float32(np.clip(rng.normal(0, 0.09), -0.16, 0.16) * (0.3 if kind == 4 else 1))
     lamella = rng.normal(size=3) * (0.5, 1, 1)
     if (high <= low).any():
         return
@@ -280,7 +280,7 @@ def _attenuation(recipe: Recipe, truth: Bytes, shade: Floats, rng: np.random.Gen
     grey = np.array([0.0, *recipe.grey], np.float32)[truth]
     grey += shade * (truth != 1)
     specks = _noise(truth.shape, 1.1, rng)
-    grey += (truth == 3) * np.float32(0.25) * np.clip(specks, -2.2, 2.2)
+    grey += (truth == 3) * np.float32(0.29) * np.clip(specks, -2.2, 2.2)
     outside = ~_inside(truth.shape[1])
     grey[:, outside] = 0.10
     blurred = ndimage.gaussian_filter(grey, (0.5, 0.75, 0.75))
@@ -308,7 +308,9 @@ def _scan(grey: Floats, rng: np.random.Generator) -> Bytes:
     for index in range(slices):
         fade = 0.75 + 0.25 * np.cos(2 * np.pi * (z[index] * 1.7 + columns * 0.13))
         ring = np.interp(radius, columns, rings[0] * fade + rings[1])
-        picture = grey[index] * cup * gain[index] + offset[index] + (ring + 0.075 * noise[index]) * np.where(inside, 1, 0.25)
+        picture = (
+            grey[index] * cup * gain[index] + offset[index] + (ring + 0.068 * noise[index]) * np.where(inside, 1, 0.25)
+        )
         out[index] = np.clip(picture * 255, 0, 255)
     return out
 

@@ -122,7 +122,9 @@ def _restore(state: State, tensors: dict[str, Tensor]) -> None:
 
 def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of tensors, in the layout that safetensors keeps, of which nothing is shared."""
-    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ class Crops:
 
     def weights(self) -> Floats:
         """How much a pixel of each class counts: rare ones more, with a mean of 1."""
-        weights = 1 / np.sqrt(np.array(self.counts, np.float32))
+        weights = np.array(self.counts, np.float32) ** -0.25
         return np.asarray(weights / weights.mean(), np.float32)
 
     def batch(self, step: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -89,5 +89,3 @@ def _changed(image: Floats, target: NDArray[np.uint8], rng: np.random.Generator)
 def _fitting(wanted: int, shortest: int, multiple: int) -> int:
     """The side of a crop: what is wanted, made to divide, and at most a slice."""
     return min(-(-wanted // multiple) * multiple, shortest // multiple * multiple)
-
-

@@ -56,7 +56,7 @@ def judge(
     loss, weight = 0.0, 0.0
     for z in labelled.judging:
         here = labelled[z]
-        for tile in tiles(here.judge_YX.shape, fit):  # type: ignore[arg-type]
+        for tile in tiles(here.judge_YX.shape, fit):
             target_YX = here.judge_YX[tile.keep]
             known = target_YX != UNLABELLED
             if not known.any():
@@ -99,9 +99,7 @@ def _around(labels: Bytes) -> tuple[slice, slice]:
     return rows, columns
 
 
-def write_labelled_slices(
-    folder: Path, network: nn.Module, labelled: Labelled, fit: Fit, device: torch.device
-) -> None:
+def write_labelled_slices(folder: Path, network: nn.Module, labelled: Labelled, fit: Fit, device: torch.device) -> None:
     """Segment every labelled slice into `labelled-slices.zarr`, and draw the one that pictures show."""
     place, beside = folder / "labelled-slices.zarr", folder / f".labelled-slices.{os.getpid()}"
     rows, columns = labelled.volume.shape_ZCYX[2:]

@@ -25,6 +25,7 @@ from mlex_jupyter.types import ClassInfo, Dataset, LabelSet, Preprocessing
 Bytes = NDArray[np.uint8]
 Side = Literal["train", "judge"]
 
+SIDES: tuple[Side, Side] = ("train", "judge")
 MANY_SLICES = 6
 REGION, MARGIN = 32, 3
 CACHE_BYTES = 1 << 29
@@ -92,7 +93,7 @@ class Labelled:
 
     def _load(self, z: int) -> Slice:
         image = grey.normalised(grey.checked(self.volume.slice_CYX(z), z), self.preprocessing)
-        sides = (_grown(self.targets(z, side), self.multiple) for side in ("train", "judge"))  # type: ignore[arg-type]
+        sides = (_grown(self.targets(z, side), self.multiple) for side in SIDES)
         return Slice(z, padded(image, self.multiple), *sides)
 
     def _with_labels(self, labels: LabelSet) -> list[int]:
@@ -160,7 +161,8 @@ def _choose(table: NDArray[np.int64], share: float, rng: np.random.Generator) ->
             if got[kind] >= wanted[kind] * 0.8:
                 break
             row = table[index]
-            if row[kind] and index not in chosen and ((left - row)[row > 0] > 0).all() and row[kind] <= wanted[kind] * 2.5:
+            spares = ((left - row)[row > 0] > 0).all() and row[kind] <= wanted[kind] * 2.5
+            if row[kind] and index not in chosen and spares:
                 chosen.append(int(index))
                 got, left = got + row, left - row
     return chosen

@@ -10,8 +10,8 @@ from mlex_jupyter.types import Record
 class TrainParams(Record):
     """The "training" half of an architecture's form."""
 
-    epochs: int = Field(12, ge=1, le=100_000, description="How many times to look at the result and keep the best.")
-    steps_per_epoch: int = Field(20, ge=1, le=100_000, description="Batches between two looks.")
+    epochs: int = Field(8, ge=1, le=100_000, description="How many times to look at the result and keep the best.")
+    steps_per_epoch: int = Field(40, ge=1, le=100_000, description="Batches between two looks.")
     batch: int = Field(8, ge=1, le=1024, description="Crops in a batch.")
     patch: int = Field(128, ge=16, le=4096, description="Side of a crop in pixels; made to fit the slices.")
     learning_rate: float = Field(0.003, gt=0, le=1, description="The highest rate; it rises to it, then falls to zero.")

@@ -131,7 +131,7 @@ class Prediction:
         with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
             ahead: Future[grey.Floats] | None = reading.submit(self._read, starts[0]) if starts else None
             behind: Future[None] | None = None
-            for start, following in zip(starts, [*starts[1:], None], strict=True):
+            for start, following in zip(starts, [*starts[1:], None], strict=False):
                 assert ahead
                 images_BCYX = ahead.result()
                 ahead = reading.submit(self._read, following) if following is not None else None
@@ -148,7 +148,9 @@ class Prediction:
 
     def _read(self, start: int) -> grey.Floats:
         zs = range(start, min(start + self.band, self.slices))
-        return np.stack([grey.normalised(grey.checked(self.volume.slice_CYX(z), z), self.model.preprocessing) for z in zs])
+        return np.stack(
+            [grey.normalised(grey.checked(self.volume.slice_CYX(z), z), self.model.preprocessing) for z in zs]
+        )
 
     def _compute(self, start: int, images_BCYX: grey.Floats) -> Bytes:
         found = np.empty((len(images_BCYX), *self.sides), np.uint8)
@@ -227,8 +229,8 @@ def load_network(model: Trained, weights: Path, device: torch.device) -> nn.Modu
             f"The weights do not fit {model.architecture}: {first}",
             hint="Was the package that the architecture comes from changed? Train again, or install the old version.",
         ) from error
-    network = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    ready: nn.Module = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ready
 
 
 def _weights_file(model: Trained, folder: Path) -> Path:

@@ -69,7 +69,7 @@ def tiles(shape: tuple[int, int], fit: Fit) -> Iterator[Tile]:
     for rows in _cuts(shape[0], fit):
         for columns in _cuts(shape[1], fit):
             pairs = tuple(zip(rows, columns, strict=True))
-            yield Tile(*pairs)  # type: ignore[arg-type]
+            yield Tile(*pairs)
 
 
 def _cuts(length: int, fit: Fit) -> Iterator[tuple[slice, slice, slice]]:

@@ -29,8 +29,8 @@ from mlex_jupyter.learn.checkpoint import Standing, State
 from mlex_jupyter.learn.crops import Crops
 from mlex_jupyter.learn.labelled import Labelled
 from mlex_jupyter.learn.models import build, contract, find_builder, measure
-from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.pace import Pace
+from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.tiles import fit_for
 from mlex_jupyter.types import Architecture, Output, Params, Result, Trained, TrainTask
 
@@ -239,7 +239,8 @@ class Training:
         write_whole(path / "model.json", trained.model_dump_json(indent=2))
         self.state.network.load_state_dict(self.state.best)
         judge.write_labelled_slices(path, self.state.network, labelled, self.fit, self.device)
-        self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept, with a validation Dice of {standing.best:.3f}")
+        best = f"with a validation Dice of {standing.best:.3f}"
+        self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept, {best}")
         name = self.architecture.name
         outputs = (
             Output(kind="weights", name=name, ref="weights.safetensors"),
@@ -254,5 +255,3 @@ def schedule(step: int, total: int) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-
