@@ -71,6 +71,14 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     end_processes_of(path)
 
 
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of a home in which the built-in architectures were described, to copy where that is not the question."""
+    home = tmp_path_factory.mktemp("described")
+    mlex_command("architectures", home=home)
+    return home / "cache"
+
+
 def mlex_command(*words: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """`mlex …` as a process, the way a shell runs it."""
     done = subprocess.run(

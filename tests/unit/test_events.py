@@ -14,7 +14,7 @@ from mlex_jupyter.store import Store
 from mlex_jupyter.types import Event
 from tests.engine import answer, python
 
-WRITERS, EACH = 4, 60
+WRITERS, EACH = 3, 60
 WRITER = """
 import json, random, sys, time
 from pathlib import Path

@@ -287,44 +287,28 @@ async def test_a_result_that_is_published_twice_is_one_dataset(hand: Hand) -> No
 # ---------------------------------------------------------------- what is wrong with one stops no other
 
 
-def hostile(what: str) -> str:
-    """A command that does this to its own folder."""
-    return {
-        "a result that is none": "echo nonsense > result.json",
-        "a result that is a folder": "mkdir result.json",
-        "events that are a folder": "rm -f events.jsonl; mkdir events.jsonl",
-        "events that are a pipe": "rm -f events.jsonl; mkfifo events.jsonl",
-        "events without an end": "rm -f events.jsonl; ln -s /dev/zero events.jsonl",
-        "events that are nonsense": """printf '\\377\\376\\n[[[[\\nnull\\n{"kind":[],"values":1}\\n' >> events.jsonl""",
-        "no events any more": "rm -f events.jsonl",
-        "a log that is a folder": "rm -f log.txt; mkdir log.txt",
-        "no folder any more": 'cd /; rm -rf "$MLEX_JOB_FOLDER"',
-        "a state that is a folder": "rm -f state.json; mkdir state.json",
-    }[what]
+HOSTILE = {
+    "echo nonsense > result.json": JobState.FAILED,
+    'cd /; rm -rf "$MLEX_JOB_FOLDER"': JobState.FAILED,
+    "rm -f events.jsonl": JobState.DONE,
+    "rm -f events.jsonl; mkdir events.jsonl": JobState.DONE,
+    "rm -f events.jsonl; mkfifo events.jsonl": JobState.DONE,
+    "rm -f events.jsonl; ln -s /dev/zero events.jsonl": JobState.DONE,
+    r"""printf '\377\376\n[[[[\nnull\n{"kind":[],"values":1}\n' >> events.jsonl""": JobState.DONE,
+    "rm -f log.txt; mkdir log.txt": JobState.DONE,
+    "rm -f state.json; mkdir state.json": JobState.DONE,
+}
+"""What a command may do to its own folder, and how its job ends."""
 
 
-@pytest.mark.parametrize(
-    ("what", "ends"),
-    [
-        ("a result that is none", JobState.FAILED),
-        ("events that are a folder", JobState.DONE),
-        ("events that are a pipe", JobState.DONE),
-        ("events without an end", JobState.DONE),
-        ("events that are nonsense", JobState.DONE),
-        ("no events any more", JobState.DONE),
-        ("a log that is a folder", JobState.DONE),
-        ("no folder any more", JobState.FAILED),
-        ("a state that is a folder", JobState.DONE),
-    ],
-)
-async def test_a_command_that_spoils_its_own_folder_harms_nobody_else(hand: Hand, what: str, ends: JobState) -> None:
-    bad = await hand.submit(spec("/bin/sh", "-c", f"{hostile(what)}; true"))
+async def test_commands_that_spoil_their_own_folder_harm_nobody_else(hand: Hand) -> None:
+    spoiling = {line: await hand.submit(spec("/bin/sh", "-c", f"{line}; true")) for line in HOSTILE}
     good = await hand.submit(spec("/bin/sh", "-c", "echo fine"))
     assert (await hand.until_ended(good)).state == JobState.DONE
-    ended = await hand.until_ended(bad)
-    assert ended.state == ends, ended
-    if ends == JobState.FAILED:
-        assert ended.message
+    for line, expected in HOSTILE.items():
+        ended = await hand.until_ended(spoiling[line])
+        assert ended.state == expected, (line, ended)
+        assert (ended.message is not None) == (expected == JobState.FAILED)
 
 
 async def test_a_folder_that_is_a_link_is_not_written_to(hand: Hand, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ lines = records.map(lambda record: json.dumps(record).encode()) | anything.map(r
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(said=st.lists(lines | st.binary(max_size=40).map(lambda junk: junk.replace(b"\n", b"")), max_size=5))
 def test_whatever_a_run_writes_can_be_kept_and_sent_on(
     tmp_path_factory: pytest.TempPathFactory, said: list[bytes]

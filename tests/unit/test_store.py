@@ -89,7 +89,8 @@ def test_what_was_acknowledged_survives_the_kill_of_who_acknowledged(home: Path)
 from sqlalchemy import insert
 from mlex_jupyter.store import events
 for number in range(10_000):
-    store.write_now(lambda tx: tx.execute(insert(events), [{"time": 1.0, "subject": "x", "kind": "note", "values": {}}]))
+    told = {"time": 1.0, "subject": "x", "kind": "note", "values": {}}
+    store.write_now(lambda tx: tx.execute(insert(events), [told]))
     print(number + 1, flush=True)
 """
     )
@@ -125,8 +126,8 @@ def test_on_a_network_file_system_there_is_no_wal(home: Path, monkeypatch: pytes
 
 
 def test_many_who_open_a_new_home_at_once_all_get_in(home: Path) -> None:
-    processes = [python(OPEN + "print(json.dumps(store.write_now(next_epoch)))", home) for _ in range(4)]
-    assert sorted(answer(process) for process in processes) == [1, 2, 3, 4]
+    processes = [python(OPEN + "print(json.dumps(store.write_now(next_epoch)))", home) for _ in range(3)]
+    assert sorted(answer(process) for process in processes) == [1, 2, 3]
 
 
 async def test_somebody_elses_commit_is_noticed(store: Store) -> None:

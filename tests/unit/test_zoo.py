@@ -65,17 +65,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     entry_points.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of a home in which the built-in architectures were described once."""
-    home = tmp_path_factory.mktemp("described")
-    settings = settings_of(home)
-    store = Store.open(settings)
-    asyncio.run(Zoo(store, settings).architectures())
-    store.close()
-    return home / "cache"
-
-
 @pytest.fixture
 async def zoo(home: Path, described: Path) -> AsyncIterator[Zoo]:
     shutil.copytree(described, home / "cache")

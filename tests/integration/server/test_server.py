@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -29,9 +30,10 @@ ENDED = ("done", "failed", "cancelled", "lost")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory, described: Path) -> Iterator[Path]:
     """One home for all of this: each test asks for jobs of its own."""
     path = tmp_path_factory.mktemp("served")
+    shutil.copytree(described, path / "cache")
     yield path
     end_processes_of(path)
 
