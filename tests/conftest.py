@@ -73,7 +73,7 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of a home in which the built-in architectures were described, to copy where that is not the question."""
+    """The cache of a home that has described the built-in architectures, to copy where that is not the question."""
     home = tmp_path_factory.mktemp("described")
     mlex_command("architectures", home=home)
     return home / "cache"

@@ -15,6 +15,8 @@ from pydantic import JsonValue
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.types import JobFile
 
+LONGEST_S = 1e8  # three years: a timer does not count without end
+
 
 class Stopped(Exception):
     """Asked to stop, and saved: raised by the work once its checkpoint is written."""
@@ -40,7 +42,8 @@ class Attempt:
         """From now on signals and the time limit set `stopping`: the work saves and raises `Stopped`."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM):
             signal.signal(number, self._on_signal)
-        signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("MLEX_TIME_LIMIT_S", 0)))
+        limit_s = min(float(os.environ.get("MLEX_TIME_LIMIT_S", 0)), LONGEST_S)
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True

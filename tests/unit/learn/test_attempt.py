@@ -115,6 +115,13 @@ def test_the_time_limit_stops_it_and_says_so(
     assert attempt.out_of_time
 
 
+def test_a_limit_beyond_all_is_a_long_one(attempt: Attempt, as_before: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLEX_TIME_LIMIT_S", str(10**30 * 60))
+    attempt.listen()
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 1e7
+    assert not attempt.stopping
+
+
 def test_without_a_time_limit_it_is_not_stopped(attempt: Attempt, as_before: None) -> None:
     attempt.listen()
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
