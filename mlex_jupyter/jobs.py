@@ -111,7 +111,7 @@ class Jobs:
             )
         folder = self.folder(run.id).path
         trained = Trained.model_validate_json((folder / "model.json").read_bytes())
-        return trained.model_copy(update={"weights": str(folder / trained.weights)})
+        return trained.model_copy(update={"weights": str(folder / trained.weights), "source": run.id})
 
     async def _check_room(self, job: JobFile) -> None:
         """Refuse at once what could never start."""

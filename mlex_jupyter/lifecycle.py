@@ -270,7 +270,7 @@ class Lifecycle:
         failpoint("supervisor.before_finish")
 
         def finish(tx: Connection) -> Row:
-            outputs = [output.model_dump(mode="json") for output in result.outputs]
+            outputs = [output.model_dump(mode="json") for output in result.outputs if output.kind != "dataset"]
             if result.dataset is not None:
                 registered = self.catalog.insert(tx, result.dataset, unique_name=False)
                 outputs.append({"kind": "dataset", "name": registered.name, "ref": registered.id})

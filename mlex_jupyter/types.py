@@ -258,6 +258,8 @@ class Trained(Record):
     preprocessing: Preprocessing
     weights: str
     """The safetensors file, absolute, or relative to the file that this stands in."""
+    source: str = ""
+    """The id of the run or model that it is, for the lineage of what it makes."""
 
 
 # ---------------------------------------------------------------- jobs

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 from pydantic import JsonValue, ValidationError
 from sqlalchemy import Connection, func, insert, select
 
@@ -96,9 +97,6 @@ class Zoo:
 
     def complete_params(self, architecture: Architecture, params: Params) -> Params:
         """These parameters with every default filled in, or an Invalid that names the one that is wrong."""
-        # Where Jupyter is installed it reads a grammar of addresses first: a second that only a training should pay.
-        import jsonschema
-
         schema = architecture.params_schema
         known: dict[str, Any] = schema["properties"]  # type: ignore[assignment]
         for name in params:
@@ -106,13 +104,13 @@ class Zoo:
                 hint = nearest(name, known) or f"It has {', '.join(known)}."
                 raise Invalid(f"{architecture.name} has no parameter {name!r}.", hint=hint)
         complete = {name: params.get(name, field.get("default")) for name, field in known.items()}
-        validator = jsonschema.Draft202012Validator(schema)
-        for error in validator.iter_errors(complete):
-            where = ".".join(map(str, error.absolute_path))
-            described = known.get(where, {}).get("description")
-            raise Invalid(
-                f"{architecture.name}: {where} = {error.instance!r} will not do: {error.message}.", hint=described
-            )
+        try:
+            fastjsonschema.compile(schema, use_default=False)(complete)
+        except fastjsonschema.JsonSchemaValueException as error:
+            where = ".".join(map(str, error.path[1:]))
+            says = error.message.removeprefix(error.name or "").strip()
+            message = f"{architecture.name}: {where} = {error.value!r} will not do: it {says}."
+            raise Invalid(message, hint=known.get(where, {}).get("description")) from None
         return complete
 
     # ------------------------------------------------------------ published models
@@ -164,6 +162,7 @@ class Zoo:
             classes=model.classes,
             preprocessing=model.preprocessing,
             weights=str(self.blobs.path(model.weights)),
+            source=model.id,
         )
 
     async def publish(self, job: Job, trained: Trained, file: JobFile, **card: Any) -> Model:

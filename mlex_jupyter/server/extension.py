@@ -53,9 +53,11 @@ class Later:
     async def look_after_jobs(self) -> None:
         """As long as the server lives, a supervisor that was killed is replaced while jobs need one."""
         await asyncio.sleep(WARM_UP_AFTER_S)
+        warming: asyncio.Task[None] | None = None
         while True:
             try:
                 service = await self.get()
+                warming = warming or asyncio.create_task(service.warm_up())
             except Exception as error:  # what is wrong with the home may be mended while the server lives
                 log.warning("MLEx cannot look after jobs yet: %s", error)
             else:

@@ -53,6 +53,13 @@ class Service:
         async for batch in self.mlex.event_stream.follow(after):
             yield EVENTS.dump_json(batch)
 
+    async def warm_up(self) -> None:
+        """Have the architectures described before somebody opens the panel."""
+        try:
+            await self.mlex.architectures()
+        except (MlexError, OSError) as error:
+            log.warning("Could not describe the architectures: %s", error)
+
     async def look_after_jobs(self) -> None:
         """Replace a supervisor that is gone while jobs need one."""
         try:
