@@ -39,6 +39,7 @@ class Lab:
         """JupyterLab in a fresh workspace, the panel showing."""
         self.page.goto(f"{self.server.url}/lab?token={self.server.token}&reset")
         self.ready()
+        self.page.locator(".jp-Launcher").wait_for()  # it comes last, and takes the keyboard
         self.theme("Light")
         self.command("mlex:open-panel")
         self.panel.wait_for()
@@ -59,8 +60,10 @@ class Lab:
 
     def theme(self, name: str) -> None:
         """`Light` or `Dark`. JupyterLab remembers it, for other pages too."""
-        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
-        self.page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {name}']", state="attached")
+        wanted = f"body[data-jp-theme-name='JupyterLab {name}']"
+        if not self.page.locator(wanted).count():
+            self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+            self.page.wait_for_selector(wanted, state="attached")
 
     def shot(self, name: str) -> Path:
         """A picture for people to look at."""

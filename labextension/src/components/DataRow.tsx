@@ -27,7 +27,9 @@ export function DataRow({ data, sets, selected }: Props): JSX.Element {
       <span className="mlex-Row-text">
         <span className="mlex-Row-line">
           <span className="mlex-Row-name">{data.name}</span>
-          <span className="mlex-meta mlex-end">{data.tags[0] ?? ''}</span>
+          <span className="mlex-meta mlex-end">
+            <span className="mlex-trunc">{data.tags[0] ?? ''}</span>
+          </span>
         </span>
         <span className="mlex-meta mlex-num">{join(shape(data.shape), data.dtype, bytes(data.nbytes))}</span>
         <span className="mlex-meta mlex-num">

@@ -3,7 +3,7 @@ import type { Job } from '@mlex/api';
 import { useEffect, useRef, useState } from 'react';
 
 import { useMlex } from '../context';
-import { FINAL } from '../words';
+import { count, FINAL } from '../words';
 import { Card } from './Card';
 import { IconButton } from './IconButton';
 
@@ -40,7 +40,7 @@ export function LogCard({ job }: { job: Job }): JSX.Element {
             {problem ??
               (lines === 0
                 ? 'nothing yet'
-                : `last ${lines} lines${FINAL.has(job.state) ? '' : ' · following'}`)}
+                : `last ${count(lines, 'line')}${FINAL.has(job.state) ? '' : ' · following'}`)}
           </span>
           <span className="mlex-end">
             <IconButton

@@ -10,9 +10,12 @@ import { ProblemBox } from './ProblemBox';
 /** No connection, since when, and when it is tried again. */
 export function Notice(): JSX.Element | null {
   const { connection, hello, jobs } = useKnown();
-  const { server } = useMlex();
   if (hello === null && jobs.problem && connection.status !== 'offline') {
-    return <ProblemBox problem={jobs.problem} />;
+    return (
+      <ProblemBox problem={jobs.problem}>
+        <TryNow />
+      </ProblemBox>
+    );
   }
   if (connection.status !== 'offline') {
     return null;
@@ -25,12 +28,19 @@ export function Notice(): JSX.Element | null {
       </div>
       <p>Runs go on without this page. Their curves come back whole.</p>
       <div className="mlex-Buttons">
-        <button type="button" className="mlex-Button" onClick={() => server.retryNow()}>
-          <Icon icon={refreshIcon} /> Try now
-        </button>
+        <TryNow />
         {connection.retry !== null && <Countdown until={connection.retry} />}
       </div>
     </div>
+  );
+}
+
+function TryNow(): JSX.Element {
+  const { server } = useMlex();
+  return (
+    <button type="button" className="mlex-Button" onClick={() => server.retryNow()}>
+      <Icon icon={refreshIcon} /> Try now
+    </button>
   );
 }
 

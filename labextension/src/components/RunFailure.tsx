@@ -22,7 +22,11 @@ export function RunFailure({ job }: { job: Job }): JSX.Element | null {
             transient: false
           }}
         >
-          <button type="button" className="mlex-Button" onClick={() => void actions.resume(job)}>
+          <button
+            type="button"
+            className="mlex-Button mlex-mod-primary"
+            onClick={() => void actions.resume(job)}
+          >
             <Icon icon={runIcon} /> Resume
           </button>
         </ProblemBox>

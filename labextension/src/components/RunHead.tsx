@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react';
 
 import { useKnown, useMlex } from '../context';
 import type { Curve } from '../curve';
-import { clock, counted, FINAL, join, left, RESUMABLE, time, took } from '../words';
+import { clock, counted, FINAL, join, left, time, took } from '../words';
 import { Bar } from './Bar';
 import { Icon } from './Icon';
 import { IconButton } from './IconButton';
@@ -65,7 +65,7 @@ function RunHeadButtons({ job }: { job: Job }): JSX.Element | null {
       </button>
     );
   }
-  if (RESUMABLE.has(job.state)) {
+  if (job.state === 'cancelled') {
     return (
       <button type="button" className="mlex-Button mlex-mod-primary" onClick={() => void actions.resume(job)}>
         <Icon icon={runIcon} /> Resume
@@ -94,20 +94,14 @@ function Standing({ job, curve }: { job: Job; curve: Curve | null }): JSX.Elemen
   const done = job.state === 'done';
   const best = curve?.best;
   const remains = job.state === 'running' ? left(job.progress ?? null) : null;
-  return (
-    <>
-      {job.progress && <b>{counted(job.progress)}</b>}
-      {gone !== null && ` · ${clock(gone)} gone`}
-      {remains !== null && (
-        <>
-          {' · '}
-          <b>{remains}</b>
-        </>
-      )}
-      {FINAL.has(job.state) && took(job) && ` · took ${took(job)}`}
-      {best && ` · ${done ? 'best' : 'best so far'}: epoch ${best.epoch}`}
-    </>
-  );
+  const parts = [
+    job.progress && <b key="epoch">{counted(job.progress)}</b>,
+    gone !== null && `${clock(gone)} gone`,
+    remains !== null && <b key="left">{remains}</b>,
+    FINAL.has(job.state) && took(job) && `took ${took(job)}`,
+    best && `${done ? 'best' : 'best so far'}: epoch ${best.epoch}`
+  ].filter(Boolean);
+  return <>{parts.flatMap((part, i) => (i === 0 ? [part] : [' · ', part]))}</>;
 }
 
 function useSecondsSince(start: string | null | undefined): number | null {

@@ -45,7 +45,8 @@ export function RunView({ run }: { run: string }): JSX.Element {
       {curve?.problem && <ProblemBox problem={curve.problem} />}
       <div className={`mlex-Run-body ${training ? '' : 'mlex-mod-single'}`}>
         <div className="mlex-Run-hero">
-          {training ? <EpochPictures job={job} curve={curve} /> : <RunResult job={job} />}
+          {training && <EpochPictures job={job} curve={curve} />}
+          {job.spec.task.kind === 'predict' && <RunResult job={job} />}
           <LogCard job={job} />
         </div>
         {training && (
