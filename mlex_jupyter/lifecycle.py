@@ -35,6 +35,7 @@ from mlex_jupyter.types import Ending, JobFile, JobState, Result
 T = TypeVar("T")
 ACTIVE = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 TAKEN = 79  # the exit code of a second copy of the same attempt: learn.run
+FULL = 74  # the exit code of a run that had no room to write how it ended
 STATES_EVERY_S = 0.2
 RELOAD_EVERY_S = 2.0
 
@@ -232,7 +233,8 @@ class Lifecycle:
         """Gone without a result: because somebody asked; else go on from the checkpoint, but not for ever."""
         task = self._files[row.id].spec.task
         retries = task.retries if task.kind == "run" else self.settings.retries
-        reason = (seen.reason or "it ended without a word").rstrip(".")
+        reason = "the disk is full" if seen.exit_code == FULL else seen.reason or "it ended without a word"
+        reason = reason.rstrip(".")
 
         def decide(tx: Connection) -> Row:
             wish = tx.execute(select(jobs.c.cancel).where(jobs.c.id == row.id)).scalar_one()

@@ -6,6 +6,7 @@ attempt claimed and ends without effect.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import traceback
@@ -18,7 +19,7 @@ from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.types import Ending, JobState, Result, now
 
-DONE, FAILED, STOPPED, TAKEN = 0, 3, 75, 79
+DONE, FAILED, FULL, STOPPED, TAKEN = 0, 3, 74, 75, 79
 
 
 def main(folder_path: str, number: int) -> int:
@@ -89,4 +90,11 @@ def _end(attempt: Attempt, state: JobState, code: int, message: str, hint: str |
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         raise Invalid("usage: python -m mlex_jupyter.learn.run FOLDER ATTEMPT")
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    try:
+        sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        with contextlib.suppress(OSError):  # the log may be on that disk too
+            traceback.print_exc()
+        sys.exit(FULL)  # there was no room even to write how it ended

@@ -13,6 +13,7 @@ import pytest
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import TargetError
+from mlex_jupyter.learn.run import FULL
 from mlex_jupyter.lifecycle import Superseded
 from mlex_jupyter.store import jobs
 from mlex_jupyter.targets import Seen
@@ -193,6 +194,17 @@ async def test_cancelled_while_it_vanished_it_is_not_started_again(hand: Hand) -
     os.kill(pid(running), signal.SIGKILL)
     ended = await hand.until_ended(job)
     assert (ended.state, ended.attempt) == (JobState.CANCELLED, 1)
+
+
+async def test_a_run_that_had_no_room_to_say_how_it_ended_is_told_in_words(hand: Hand) -> None:
+    job = await hand.submit(spec(*SLEEP))
+    running = await hand.until_state(job, JobState.RUNNING)
+    row = hand.store.read_now(lambda tx: tx.execute(jobs.select()).one())
+    await hand.life._vanished(row, Seen(state=JobState.FAILED, exit_code=FULL, reason="exit code 74"))
+    os.kill(pid(running), signal.SIGKILL)
+    ended = await hand.jobs.get(job.id)
+    assert (ended.state, ended.message) == (JobState.FAILED, "The run ended without a result: the disk is full.")
+    assert ended.hint
 
 
 async def test_a_run_whose_machine_knows_nothing_more_of_it_is_lost(hand: Hand) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.jobfolder import JobFolder
-from mlex_jupyter.learn.run import FAILED, STOPPED, TAKEN, in_plain_words
+from mlex_jupyter.learn.run import FAILED, FULL, STOPPED, TAKEN, in_plain_words
 from mlex_jupyter.types import JobFile, JobState
 from tests.engine import fill, small_disk, spec
 
@@ -140,8 +140,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path: Path) -> None:
         (folder.checkpoint / "weights").write_text("precious")
         folder.log.touch()
         filler = fill(disk)
-        code = run(folder)
-        assert code not in (0, TAKEN)
+        assert run(folder) == FULL
         assert folder.result() is None
         assert (folder.checkpoint / "weights").read_text() == "precious"
         filler.unlink()
