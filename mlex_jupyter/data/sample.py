@@ -73,7 +73,7 @@ class Recipe:
 RECIPES = {
     "sand": Recipe(
         names=("Pore", "Grain", "Binder", "Heavy mineral"),
-        grey=(0.13, 0.52, 0.52, 0.69),
+        grey=(0.13, 0.52, 0.52, 0.65),
         background=1,
         bodies=2,
         radius=(24.0, 10.0),
@@ -84,7 +84,7 @@ RECIPES = {
     ),
     "foam": Recipe(
         names=("Bubble", "Polymer", "Filler", "Metal"),
-        grey=(0.13, 0.52, 0.52, 0.69),
+        grey=(0.13, 0.52, 0.52, 0.65),
         background=2,
         bodies=1,
         radius=(23.0, 8.0),
@@ -280,7 +280,7 @@ def _attenuation(recipe: Recipe, truth: Bytes, shade: Floats, rng: np.random.Gen
     grey = np.array([0.0, *recipe.grey], np.float32)[truth]
     grey += shade * (truth != 1)
     specks = _noise(truth.shape, 1.1, rng)
-    grey += (truth == 3) * np.float32(0.29) * np.clip(specks, -2.2, 2.2)
+    grey += (truth == 3) * np.float32(0.3) * np.clip(specks, -2.2, 2.2)
     outside = ~_inside(truth.shape[1])
     grey[:, outside] = 0.10
     blurred = ndimage.gaussian_filter(grey, (0.5, 0.75, 0.75))
@@ -309,7 +309,7 @@ def _scan(grey: Floats, rng: np.random.Generator) -> Bytes:
         fade = 0.75 + 0.25 * np.cos(2 * np.pi * (z[index] * 1.7 + columns * 0.13))
         ring = np.interp(radius, columns, rings[0] * fade + rings[1])
         picture = (
-            grey[index] * cup * gain[index] + offset[index] + (ring + 0.068 * noise[index]) * np.where(inside, 1, 0.25)
+            grey[index] * cup * gain[index] + offset[index] + (ring + 0.078 * noise[index]) * np.where(inside, 1, 0.25)
         )
         out[index] = np.clip(picture * 255, 0, 255)
     return out

@@ -23,7 +23,7 @@ def _paint(labels: Bytes, region: NDArray[np.bool_], value: int, rng: np.random.
     if not region.any():
         return
     room = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    strokes = 6 + round(region.sum() / region.size * 90)
+    strokes = 3 + round(region.mean() * 90 * min(1.0, len(region) / 256)) + min(3, len(region) // 64)
     starts = np.argwhere(room >= min(1.8, room.max()))
     for start in rng.permutation(starts)[:strokes]:
         brush = min(room[tuple(start)], rng.uniform(2.0, 5.0))
