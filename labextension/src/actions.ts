@@ -5,9 +5,10 @@ import { UUID } from '@lumino/coreutils';
 
 import { choose, entryKey, trainWish } from './choice';
 import type { Values } from './form';
+import { problemIn } from './problems';
 import type { Watched } from './watched';
 import type { Place, Screen } from './screen';
-import { problemIn, type Server, type Wish } from './server';
+import type { Server, Wish } from './server';
 
 /** The questions that the screen asks a person, with JupyterLab's own dialogs. */
 export interface Asks {

@@ -35,7 +35,8 @@ export interface Known {
   tick: number;
 }
 
-export type ListName = 'datasets' | 'models' | 'architectures' | 'targets' | 'jobs';
+export const LISTS = ['datasets', 'models', 'architectures', 'targets', 'jobs'] as const;
+export type ListName = (typeof LISTS)[number];
 
 const NOT_YET = { value: null, problem: null };
 

@@ -16,8 +16,9 @@ import {
 } from '@mlex/api';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import { Curve } from './curve';
-import { NOTHING, type Known, type ListName } from './known';
+import { Histories } from './histories';
+import { LISTS, NOTHING, type Known, type ListName } from './known';
+import { problemIn } from './problems';
 import { Watched } from './watched';
 import { FINAL } from './words';
 
@@ -32,13 +33,12 @@ export interface Wish {
   key: string;
 }
 
-const PAGE = 10_000;
-
 export class Server {
   readonly known = new Watched<Known>(NOTHING, 'frame');
 
   constructor(transport: Transport) {
     this.client = new Client(transport);
+    this.histories = new Histories(this.client, this.known);
     this.stream = new EventStream(transport, {
       events: events => this.take(events),
       connection: connection => this.connected(connection)
@@ -80,8 +80,7 @@ export class Server {
   }
 
   async refreshAll(): Promise<void> {
-    const lists: ListName[] = ['datasets', 'models', 'architectures', 'targets', 'jobs'];
-    await Promise.all(lists.map(name => this.refresh(name)));
+    await Promise.all(LISTS.map(name => this.refresh(name)));
   }
 
   /** Ask for one list anew; asked again meanwhile, it is asked once more afterwards. */
@@ -115,12 +114,7 @@ export class Server {
 
   /** Have a run's curve, from its first event on, and keep it growing. */
   watch(run: string): void {
-    if (!(run in this.known.get().curves)) {
-      const curve = new Curve();
-      this.held.set(run, []);
-      this.known.set({ curves: { ...this.known.get().curves, [run]: curve } });
-      void this.fillIn(run, curve);
-    }
+    this.histories.watch(run);
   }
 
   // ------------------------------------------------------------ what a person can do
@@ -177,16 +171,7 @@ export class Server {
   // ------------------------------------------------------------ what happens meanwhile
 
   private take(events: readonly Event[]): void {
-    const { curves, tick } = this.known.get();
-    for (const [run, own] of bySubject(events)) {
-      const held = this.held.get(run);
-      if (held) {
-        held.push(...own);
-      } else {
-        curves[run]?.fold(own);
-      }
-    }
-    this.known.set({ tick: tick + 1 });
+    this.histories.take(events);
     const kinds = new Set(events.map(event => event.kind));
     const stale = new Set([...kinds].flatMap(kind => STALE[kind] ?? []));
     stale.forEach(name => void this.refresh(name));
@@ -238,37 +223,12 @@ export class Server {
       .forEach(job => this.watch(job.id));
   }
 
-  /** Read a run's history while its live events wait, then fold both in their order. */
-  private async fillIn(run: string, curve: Curve): Promise<void> {
-    try {
-      for (let after = 0, more = true; more;) {
-        const query = { after, subject: run, limit: PAGE };
-        const page = await this.client.get('/events', { query });
-        curve.fold(page);
-        after = page.at(-1)?.id ?? after;
-        more = page.length === PAGE;
-      }
-      curve.fold(this.held.get(run) ?? []);
-      this.held.delete(run);
-      this.known.set({ tick: this.known.get().tick + 1 });
-    } catch (error) {
-      // The next connection asks again, from the beginning.
-      this.unfilled.add(run);
-      curve.problem = problemIn(error);
-      this.known.set({ tick: this.known.get().tick + 1 });
-    }
-  }
-
   private connected(connection: Connection): void {
     const back = this.known.get().connection.status === 'offline' && connection.status === 'live';
     this.known.set({ connection });
     if (connection.status === 'live') {
       this.lost = null;
-      for (const run of this.unfilled) {
-        this.unfilled.delete(run);
-        this.forget(run);
-        this.watch(run);
-      }
+      this.histories.refill();
     }
     if (back) {
       void this.checkIdentity();
@@ -282,7 +242,7 @@ export class Server {
       const hello = await this.client.get('/hello', {});
       if (hello.home !== this.known.get().hello?.home || hello.last_event < seen) {
         this.stream.stop();
-        this.held.clear();
+        this.histories.clear();
         this.known.set({ ...NOTHING });
         await this.start();
       } else {
@@ -306,19 +266,14 @@ export class Server {
     this.known.set({ labels });
   }
 
-  private forget(run: string): void {
-    const { [run]: _, ...others } = this.known.get().curves;
-    this.known.set({ curves: others });
-  }
-
   private refuse(problem: Problem): void {
-    const lists: ListName[] = ['datasets', 'models', 'architectures', 'targets', 'jobs'];
-    for (const name of lists) {
+    for (const name of LISTS) {
       this.known.set({ [name]: { value: this.known.get()[name].value, problem } });
     }
   }
 
   private readonly client: Client;
+  private readonly histories: Histories;
   private readonly stream: EventStream;
   private readonly lists = {
     datasets: async () => imagesFirst(await this.client.get('/datasets', {})),
@@ -329,21 +284,9 @@ export class Server {
   };
   /** Lists on their way, and whether they were asked for again since. */
   private readonly asking = new Map<ListName, boolean>();
-  /** Live events of runs whose history is still on its way. */
-  private readonly held = new Map<string, Event[]>();
-  private readonly unfilled = new Set<string>();
   private readonly _ended = new Signal<this, Job>(this);
   private lost: number | null = null;
   private again: ReturnType<typeof setTimeout> | undefined;
-}
-
-function bySubject(events: readonly Event[]): Map<string, Event[]> {
-  const groups = new Map<string, Event[]>();
-  for (const event of events) {
-    const group = groups.get(event.subject);
-    group ? group.push(event) : groups.set(event.subject, [event]);
-  }
-  return groups;
 }
 
 /** What one trains on before what was made of it; each as the server has it, the newest first. */
@@ -360,15 +303,3 @@ const STALE: Readonly<Record<string, readonly ListName[]>> = {
   submitted: ['targets'],
   state: ['targets']
 };
-
-/** Whatever was thrown, as a Problem: a server that does not answer is one too. */
-export function problemIn(error: unknown): Problem {
-  return error instanceof ProblemError
-    ? error.problem
-    : {
-        code: 'unreachable',
-        message: 'The server cannot be reached.',
-        hint: 'Runs go on without this page. Try again in a moment.',
-        transient: true
-      };
-}

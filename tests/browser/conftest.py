@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import needs
 from tests.browser.lab import Lab
@@ -24,11 +25,9 @@ SIZE = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
+def browser() -> Iterator[Browser]:
     """Chromium, as the system has it; Playwright's event loop must be gone before other files' asynchronous tests."""
     needs.require("browser", "lab")
-    from playwright.sync_api import expect, sync_playwright
-
     expect.set_options(timeout=30_000)  # the machine may be busy with other tests
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=needs.chromium(), args=list(FLAGS))
@@ -46,21 +45,21 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def lab_server(lab_home: Path, browser: object) -> Iterator[Server]:
+def lab_server(lab_home: Path, browser: Browser) -> Iterator[Server]:
     """JupyterLab over that home."""
     with running_server(lab_home, lab_home / "work") as server:
         yield server
 
 
 @pytest.fixture
-def lab(browser: object, lab_server: Server) -> Iterator[Lab]:
+def lab(browser: Browser, lab_server: Server) -> Iterator[Lab]:
     """JupyterLab open in a page of its own, the panel showing."""
     yield from opened(browser, lab_server)
 
 
-def opened(browser: object, server: Server) -> Iterator[Lab]:
+def opened(browser: Browser, server: Server) -> Iterator[Lab]:
     """A page on a server; nothing on it may have thrown an error."""
-    context = browser.new_context(viewport=SIZE)  # type: ignore[attr-defined]
+    context = browser.new_context(viewport=SIZE)
     context.set_default_timeout(30_000)
     lab = Lab(context.new_page(), server)
     lab.open()

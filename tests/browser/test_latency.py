@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.bench.figures import quantile
 from tests.bench.latency import EMIT, P99_MS
@@ -36,9 +37,9 @@ LISTEN = """
 
 
 @pytest.fixture
-def listening(browser: object, lab_server: Server) -> Iterator[Lab]:
+def listening(browser: Browser, lab_server: Server) -> Iterator[Lab]:
     """A page that notes when each event arrives at the panel's own connection."""
-    context = browser.new_context(viewport=SIZE)  # type: ignore[attr-defined]
+    context = browser.new_context(viewport=SIZE)
     context.add_init_script(LISTEN)
     lab = Lab(context.new_page(), lab_server)
     lab.open()

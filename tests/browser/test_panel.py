@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import opened
 from tests.browser.lab import SCREENSHOTS, Lab
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("browser", "lab")
 
 
 @pytest.fixture
-def empty_lab(browser: object, home: Path) -> Iterator[Lab]:
+def empty_lab(browser: Browser, home: Path) -> Iterator[Lab]:
     """JupyterLab over a home where nothing is yet."""
     with running_server(home, home / "work") as server:
         yield from opened(browser, server)
@@ -142,20 +142,20 @@ def test_arrow_keys_walk_over_rows_and_enter_picks_one(lab: Lab) -> None:
     expect(lab.form.get_by_label("Model", exact=True)).to_have_value("unet")
 
 
-def test_a_guided_start_opens_the_panel_by_itself(browser: object, lab_home: Path) -> None:
+def test_a_guided_start_opens_the_panel_by_itself(browser: Browser, lab_home: Path) -> None:
     with running_server(lab_home, lab_home / "work", MLEX_GUIDED="1") as server:
-        context = browser.new_context()  # type: ignore[attr-defined]
+        context = browser.new_context()
         page = context.new_page()
         page.goto(f"{server.url}/lab?token={server.token}&reset")
         expect(page.locator(".mlex-Panel")).to_be_visible(timeout=60_000)
         context.close()
 
 
-def test_notebook_7_shows_the_panel_too(browser: object, lab_home: Path) -> None:
+def test_notebook_7_shows_the_panel_too(browser: Browser, lab_home: Path) -> None:
     notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (lab_home / "work" / "empty.ipynb").write_text(json.dumps(notebook))
     with running_server(lab_home, lab_home / "work", app="notebook") as server:
-        context = browser.new_context(viewport={"width": 1280, "height": 900})  # type: ignore[attr-defined]
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text) if "mlex" in said.text else None)

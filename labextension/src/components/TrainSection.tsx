@@ -31,7 +31,7 @@ export function TrainSection(): JSX.Element {
         <Pick
           label="Data"
           value={data?.name ?? ''}
-          empty={known.datasets.value ? 'No data yet' : 'Loading'}
+          empty={known.datasets.value ? 'No data yet' : '…'}
           options={(known.datasets.value ?? []).map(({ name }) => ({ value: name, text: name }))}
           onPick={name => actions.pickData(name)}
         />
@@ -45,7 +45,7 @@ export function TrainSection(): JSX.Element {
         <Pick
           label="Model"
           value={like ? entryKey(like) : (architecture?.name ?? '')}
-          empty={known.models.value ? 'No models' : 'Loading'}
+          empty={known.models.value ? 'No models' : '…'}
           options={models.map(entry => ({
             value: entryKey(entry),
             text:
