@@ -8,6 +8,7 @@ of the parts underneath, and says clearly what is wrong.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from functools import cached_property
@@ -269,11 +270,12 @@ class Mlex:
         resources: Resources = Resources(),
         after: tuple[str, ...] = (),
         key: str | None = None,
+        folder: str | None = None,
         retries: int = 0,
         wait: bool = False,
     ) -> Job:
-        """Run a command of your own as a job: `mlex run -- python script.py`."""
-        task = checked(RunTask, argv=argv, retries=retries)
+        """Run a command of your own as a job, where you are: `mlex run -- python script.py`."""
+        task = checked(RunTask, argv=argv, folder=folder or os.getcwd(), retries=retries)
         return await self._ask(task, name, target, resources, after, key, wait)
 
     async def _ask(

@@ -6,6 +6,7 @@ The supervisor, and nobody else, makes wishes come true; see lifecycle.py. Here 
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime, timezone
 
@@ -56,9 +57,11 @@ class Jobs:
 
     async def submit(self, spec: JobSpec, owner: str) -> Job:
         """Acknowledge a job: it is complete, checked and committed."""
+        if spec.key is not None and (before := await self.store.read(lambda tx: _asked_before(tx, spec, owner))):
+            return before
         job = await self._complete(spec, owner)
         await self._check_room(job)
-        return await self.store.write(lambda tx: _insert(tx, job, named=spec.name is not None))
+        return await self.store.write(lambda tx: _insert(tx, job, spec))
 
     async def _complete(self, spec: JobSpec, owner: str) -> JobFile:
         self.targets.get(spec.target)
@@ -69,6 +72,8 @@ class Jobs:
 
     async def _with_inputs(self, task: TrainTask | PredictTask | RunTask, job: JobFile) -> JobFile:
         if isinstance(task, RunTask):
+            if task.folder is not None and not (os.path.isabs(task.folder) and os.path.isdir(task.folder)):
+                raise Invalid(f"There is no folder {task.folder[:200]!r} to run in.", hint="Give its absolute path.")
             return job
         data = await self.catalog.get(task.data)
         if data.axes not in AXES:
@@ -239,17 +244,21 @@ def _stem(job: JobFile) -> str:
     return "run" if task.kind == "run" else task.model if task.kind == "train" else f"{task.data}-seg"
 
 
-def _insert(tx: Connection, job: JobFile, *, named: bool) -> Job:
-    """Commit the wish, unless the same caller's key has done so before."""
-    key = job.spec.key
-    if key is not None:
-        before = tx.execute(select(jobs).where(jobs.c.owner == job.owner, jobs.c.key == key)).one_or_none()
-        if before is not None:
-            asked = JobFile.model_validate(before.file).spec
-            if asked != (job.spec if named else job.spec.model_copy(update={"name": asked.name})):
-                raise Conflict(f"The key {key!r} was used for another request ({before.name}).")
-            return _job(before)
-    if not named:
+def _asked_before(tx: Connection, spec: JobSpec, owner: str) -> Job | None:
+    """The job that this request made when it was made before, by its key; asked in other words it is a Conflict."""
+    before = tx.execute(select(jobs).where(jobs.c.owner == owner, jobs.c.key == spec.key)).one_or_none()
+    if before is None:
+        return None
+    if JobSpec.model_validate(before.request) != spec:
+        raise Conflict(f"The key {spec.key!r} was used for another request ({before.name}).")
+    return _job(before)
+
+
+def _insert(tx: Connection, job: JobFile, request: JobSpec) -> Job:
+    """Commit the wish, unless the same request has done so before."""
+    if request.key is not None and (before := _asked_before(tx, request, job.owner)):
+        return before
+    if request.name is None:
         job = job.model_copy(update={"name": _next_name(tx, job.name)})
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"name": job.name})})
     tx.execute(
@@ -258,7 +267,8 @@ def _insert(tx: Connection, job: JobFile, *, named: bool) -> Job:
             name=job.name,
             owner=job.owner,
             target=job.spec.target,
-            key=key,
+            key=request.key,
+            request=request.model_dump(mode="json"),
             file=job.model_dump(mode="json"),
             state=JobState.WAITING,
             submitted=time.time(),

@@ -46,7 +46,7 @@ def ensure_supervisor(settings: Settings) -> None:
     try:
         with open(settings.home / "supervisor.log", "ab") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "mlex_jupyter.supervisor", str(descriptor)],
+                [sys.executable, "-P", "-m", "mlex_jupyter.supervisor", str(descriptor)],
                 cwd=settings.home,
                 env={**os.environ, **settings.environment()},
                 stdin=subprocess.DEVNULL,

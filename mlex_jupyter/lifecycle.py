@@ -61,6 +61,7 @@ class Lifecycle:
         self.epoch = epoch
         self._rows: list[Row] = []
         self._files: dict[str, JobFile] = {}
+        self._active: dict[str, list[JobFile]] = {}  # what was started, by target
         self._told: dict[str, float] = {}  # native ids that were told to stop, and when
         self._version: int | None = None
         self._loaded = self._asked_states = 0.0
@@ -83,6 +84,10 @@ class Lifecycle:
         self._rows = await self.store.read(unfinished)
         known = self._files
         self._files = {row.id: known.get(row.id) or JobFile.model_validate(row.file) for row in self._rows}
+        self._active = {}
+        for row in self._rows:
+            if row.state != JobState.WAITING:
+                self._active.setdefault(row.target, []).append(self._files[row.id])
 
     async def _step(self, row: Row, move: Callable[[Row], Awaitable[None]]) -> None:
         """Make one job's move; what goes wrong with it ends that job, in words, and no other."""
@@ -136,17 +141,14 @@ class Lifecycle:
         for job in await self._followed(row):
             if job.state != JobState.DONE:
                 return f"after {job.name} (Dependency)"
-        beside = [other for other in await self.store.read(unfinished) if other.target == row.target]
-        active = [
-            self._files[other.id] for other in beside if other.state != JobState.WAITING and other.id in self._files
-        ]
-        return self.targets.get(row.target).room(self._files[row.id], active)
+        return self.targets.get(row.target).room(self._files[row.id], self._active.get(row.target, []))
 
     async def _begin(self, row: Row) -> None:
         """Commit the attempt's number, then start it."""
         begun = await self._change(
             row, state=JobState.QUEUED, attempt=row.asked, native_id=None, reason="starting", ended=None, exit_code=None
         )
+        self._active.setdefault(row.target, []).append(self._files[row.id])
         failpoint("supervisor.before_submit")
         await self._submit(begun)
 
@@ -160,7 +162,7 @@ class Lifecycle:
         try:
             if native_id is None:
                 JobFolder.make(folder.path, self._files[row.id])
-                command = [sys.executable, "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
+                command = [sys.executable, "-P", "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
                 native_id = await target.submit(self._files[row.id], str(folder.path), command)
                 failpoint("supervisor.after_submit")
         except TargetError as error:
@@ -261,6 +263,8 @@ class Lifecycle:
                 **ended,
             )
 
+        if row.native_id is not None:  # whatever it started and left behind must not meet the next attempt
+            await self.targets.get(row.target).cancel(row.native_id, force=True)
         await self._take_in_all(row)
         self._closed(await self._write(decide))
 

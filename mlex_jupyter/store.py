@@ -101,7 +101,8 @@ jobs = Table(
     Column("owner", String, nullable=False),
     Column("target", String, nullable=False),
     Column("key", String),
-    Column("file", JSON, nullable=False),
+    Column("request", JSON, nullable=False),  # as it was asked for
+    Column("file", JSON, nullable=False),  # complete: job.json
     Column("state", String, nullable=False),
     Column("reason", String),
     Column("message", String),

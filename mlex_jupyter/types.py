@@ -302,10 +302,12 @@ class PredictTask(Record):
 
 
 class RunTask(Record):
-    """Run a command of one's own in a job folder. The command is a list; no shell reads it."""
+    """Run a command of one's own. The command is a list; no shell reads it."""
 
     kind: Literal["run"] = "run"
     argv: tuple[str, ...] = Field(min_length=1)
+    folder: str | None = None
+    """Where it runs; left out, a new folder of the job's own."""
     retries: int = Field(0, ge=0, le=10)
     """How often to start it again after it vanished; a command's own failure is never repeated."""
 

@@ -30,7 +30,8 @@ from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store, models
 from mlex_jupyter.types import Architecture, Job, JobFile, Model, Params, Trained, ZooEntry, new_id, now
 
-DESCRIBE_S = 120
+DESCRIBE_S = 60
+TRY_AGAIN_AFTER_S = 600
 
 
 class Zoo:
@@ -75,7 +76,7 @@ class Zoo:
                 known = {name: kept[name] for name in marks if name in kept and kept[name]["mark"] == marks[name]}
                 if missing := sorted(marks.keys() - known.keys()):
                     fresh = await describe(missing)
-                    known |= {name: {"mark": marks[name], "says": fresh[name]} for name in missing}
+                    known |= {name: {"mark": marks[name], "says": fresh[name], "at": time.time()} for name in missing}
                     self._write_cache(known)
                 self._described = {name: known[name] for name in marks}
             return {name: found["says"] for name, found in self._described.items()}
@@ -85,15 +86,17 @@ class Zoo:
         return self.settings.home / "cache" / "architectures.json"
 
     def _read_cache(self) -> dict[str, dict[str, Any]]:
+        """What is kept; a failure is kept for a while only, so that a hanging plugin costs its time once."""
         try:
-            return dict(json.loads(self._cache.read_bytes()))
+            kept: dict[str, dict[str, Any]] = json.loads(self._cache.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
+        old = time.time() - TRY_AGAIN_AFTER_S
+        return {name: found for name, found in kept.items() if "error" not in found["says"] or found["at"] > old}
 
     def _write_cache(self, known: Mapping[str, Any]) -> None:
-        good = {name: found for name, found in known.items() if "error" not in found["says"]}
         self._cache.parent.mkdir(mode=0o700, exist_ok=True)
-        write_whole(self._cache, json.dumps(good), durable=False)
+        write_whole(self._cache, json.dumps(known), durable=False)
 
     def complete_params(self, architecture: Architecture, params: Params) -> Params:
         """These parameters with every default filled in, or an Invalid that names the one that is wrong."""
@@ -196,6 +199,7 @@ async def describe(names: list[str]) -> dict[str, dict[str, Any]]:
     """Ask a process of its own what these architectures are; whatever it does, there is an answer for each."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "mlex_jupyter.learn.describe",
         *names,

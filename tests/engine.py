@@ -24,7 +24,9 @@ PRINT_AND_GO = ("/bin/sh", "-c", "echo hello")
 
 
 def spec(*argv: str, retries: int = 0, cpus: int = 1, gpus: int = 0, **more: Any) -> JobSpec:
-    """A job that runs a command."""
+    """A job that runs a command; a shell's line runs in the job folder, where a test looks for what it did."""
+    if argv[:2] == ("/bin/sh", "-c"):
+        argv = (*argv[:2], f'cd "$MLEX_JOB_FOLDER"; {argv[2]}', *argv[3:])
     task = RunTask(argv=argv or PRINT_AND_GO, retries=retries)
     return JobSpec(task=task, resources=Resources(cpus=cpus, gpus=gpus), **more)
 

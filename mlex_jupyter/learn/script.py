@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from mlex_jupyter.errors import Invalid, MlexError, NotFound
 from mlex_jupyter.learn.attempt import Attempt, Stopped
@@ -19,12 +20,14 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_script(attempt: Attempt) -> Result:
-    """Run the command in the job folder, and take its exit code as its word."""
+    """Run the command where it was asked to run, and take its exit code as its word."""
     task = attempt.job.spec.task
     if not isinstance(task, RunTask):
         raise Invalid("This job has no command to run.")
+    folder = Path(task.folder) if task.folder else attempt.path / "work"
+    folder.mkdir(exist_ok=True)
     with woken_by_signals() as wait:
-        code = _wait(_start(task.argv, attempt), attempt, wait)
+        code = _wait(_start(task.argv, folder, attempt), attempt, wait)
     if attempt.stopping:
         raise Stopped("Stopped; the command was asked to end, and has ended.")
     if code < 0:
@@ -34,14 +37,13 @@ def run_script(attempt: Attempt) -> Result:
     return Result(attempt=attempt.number)
 
 
-def _start(argv: tuple[str, ...], attempt: Attempt) -> subprocess.Popen[bytes]:
+def _start(argv: tuple[str, ...], folder: Path, attempt: Attempt) -> subprocess.Popen[bytes]:
     names = {"JOB": attempt.job.id, "JOB_FOLDER": str(attempt.path), "ATTEMPT": str(attempt.number)}
     environment = {**os.environ, **{f"MLEX_{name}": value for name, value in names.items()}}
     sys.stdout.flush()
+    tie = _die_with(os.getpid())
     try:
-        return subprocess.Popen(
-            argv, cwd=attempt.path, env=environment, stdin=subprocess.DEVNULL, preexec_fn=_die_with(os.getpid())
-        )
+        return subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, preexec_fn=tie)
     except FileNotFoundError:
         raise NotFound(f"There is no command {argv[0]!r} here.", hint="Say its full path, or check the name.") from None
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ not taken for the job. The processes themselves say which folder and which GPUs 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -58,7 +59,9 @@ class LocalTarget:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise TargetError(f"The job could not be started: {error.strerror}.", hint="Run `mlex doctor`.") from error
+            short = error.errno in (errno.EAGAIN, errno.ENOMEM)  # of processes or memory: there may be some soon
+            message = f"The job could not be started: {error.strerror}."
+            raise TargetError(message, hint="Run `mlex doctor`.", transient=short) from error
         native_id = f"{child.pid}@{_began(child.pid) or 0}"
         self._children[native_id] = child
         return native_id
@@ -86,15 +89,16 @@ class LocalTarget:
         return Seen(state=JobState.LOST, reason="its process is gone")
 
     async def cancel(self, native_id: str, *, force: bool = False) -> None:
-        """SIGTERM to the run, which saves; with force SIGKILL to all that it started."""
-        pid, _, start = native_id.partition("@")
-        if _began(int(pid)) != int(start):
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if force:
-                os.killpg(int(pid), signal.SIGKILL)
-            else:
-                os.kill(int(pid), signal.SIGTERM)
+        """SIGTERM to the run, which saves; with force SIGKILL to it and to all that it started, if it is gone too."""
+        number, _, start = native_id.partition("@")
+        pid, began = int(number), _began(int(number))
+        if began == int(start) and not force:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        elif began in (int(start), None) and force:  # a number is not given again while its session lives
+            for process in _session(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
     def forget(self, native_id: str) -> None:
         """The job has ended, and nobody will ask again."""
@@ -160,6 +164,14 @@ def _our_processes() -> Iterator[tuple[psutil.Process, list[str]]]:
         command = process.info["cmdline"] or []
         if len(command) >= 4 and command[-3] == OURS:
             yield process, command
+
+
+def _session(leader: int) -> Iterator[int]:
+    """The processes of a session, its leader living or not."""
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == leader:
+                yield pid
 
 
 def _variable(process: psutil.Process, name: str) -> str | None:

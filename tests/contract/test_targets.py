@@ -346,3 +346,16 @@ async def test_each_job_gets_gpus_of_its_own(home: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             await target.cancel(job.native_id, force=True)
         await job.until_ended()
+
+
+async def test_what_a_killed_run_left_behind_does_not_meet_the_next_attempt(target: Target, settings: Settings) -> None:
+    line = "(while :; do sleep 0.05; touch alive; done) & touch begun; wait"
+    job = Submitted(target, settings, "/bin/sh", "-c", line)
+    await job.submit()
+    await job.until(lambda: (job.folder.path / "alive").exists())
+    os.kill(int(job.native_id.partition("@")[0]), signal.SIGKILL)
+    await target.cancel(job.native_id, force=True)
+    await asyncio.sleep(0.3)
+    (job.folder.path / "alive").unlink(missing_ok=True)
+    await asyncio.sleep(0.3)
+    assert not (job.folder.path / "alive").exists()

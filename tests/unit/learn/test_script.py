@@ -48,19 +48,19 @@ def gone(pid: int) -> bool:
 def test_a_command_that_is_asked_to_stop_may_put_its_things_in_order(tmp_path: Path) -> None:
     folder = script(tmp_path / "run-1", sys.executable, "-c", STUBBORN)
     process = start(folder)
-    wait_for(folder.path / "ready")
+    wait_for(folder.path / "work" / "ready")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == STOPPED
-    assert (folder.path / "said-goodbye").exists(), "the worker waited for it"
+    assert (folder.path / "work" / "said-goodbye").exists(), "the worker waited for it"
 
 
 def test_a_command_does_not_outlive_its_worker(tmp_path: Path) -> None:
     folder = script(tmp_path / "run-1", sys.executable, "-c", STUBBORN)
     process = start(folder)
-    wait_for(folder.path / "ready")
+    wait_for(folder.path / "work" / "ready")
     process.kill()
     process.wait(30)
-    pid = int((folder.path / "ready").read_text())
+    pid = int((folder.path / "work" / "ready").read_text())
     deadline = time.monotonic() + 10
     while not gone(pid):
         assert time.monotonic() < deadline
@@ -70,7 +70,16 @@ def test_a_command_does_not_outlive_its_worker(tmp_path: Path) -> None:
 def test_a_command_knows_its_job(tmp_path: Path) -> None:
     folder = script(tmp_path / "run-1", "/bin/sh", "-c", 'echo "$MLEX_JOB:$MLEX_JOB_FOLDER:$MLEX_ATTEMPT:$PWD"')
     assert run(folder) == 0
-    assert folder.log.read_text() == f"run-1:{folder.path}:1:{folder.path}\n"
+    assert folder.log.read_text() == f"run-1:{folder.path}:1:{folder.path}/work\n"
+
+
+def test_a_command_runs_where_it_was_asked_to(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    spec = JobSpec(name="run", task=RunTask(argv=("/bin/sh", "-c", "touch was"), folder=str(here)))
+    folder = JobFolder.make(tmp_path / "run-1", JobFile(id="run-1", name="run", owner="tester", spec=spec))
+    assert run(folder) == 0
+    assert (here / "was").exists()
 
 
 def test_what_cannot_be_started_is_said_plainly(tmp_path: Path) -> None:
