@@ -996,7 +996,7 @@ export interface components {
         };
         /**
          * RunTask
-         * @description Run a command of one's own in a job folder. The command is a list; no shell reads it.
+         * @description Run a command of one's own. The command is a list; no shell reads it.
          */
         RunTask: {
             /**
@@ -1006,6 +1006,12 @@ export interface components {
             kind: "run";
             /** Argv */
             argv: string[];
+            /**
+             * Folder
+             * @description Where it runs; left out, a new folder of the job's own.
+             * @default null
+             */
+            folder?: string | null;
             /**
              * Retries
              * @description How often to start it again after it vanished; a command's own failure is never repeated.
