@@ -22,6 +22,8 @@ import { problemIn } from './problems';
 import { Watched } from './watched';
 import { FINAL } from './words';
 
+const START_AGAIN_MS = 3000;
+
 type Task = Job['spec']['task'];
 
 /** What the person asked for; the rest of a JobSpec is the server's defaults. */
@@ -52,6 +54,10 @@ export class Server {
 
   /** Ask for everything once; from then on the events say what changed. */
   async start(): Promise<void> {
+    if (this.starting) {
+      return;
+    }
+    this.starting = true;
     try {
       const hello = await this.client.get('/hello', {});
       this.known.set({ hello });
@@ -62,10 +68,13 @@ export class Server {
       this.refuse(problem);
       if (!(error instanceof ProblemError) || problem.transient) {
         this.lost ??= Date.now();
-        const wait = 3000;
-        this.known.set({ connection: { status: 'offline', since: this.lost, retry: Date.now() + wait } });
-        this.again = setTimeout(() => void this.start(), wait);
+        this.known.set({
+          connection: { status: 'offline', since: this.lost, retry: Date.now() + START_AGAIN_MS }
+        });
+        this.again = setTimeout(() => void this.start(), START_AGAIN_MS);
       }
+    } finally {
+      this.starting = false;
     }
   }
 
@@ -285,6 +294,7 @@ export class Server {
   /** Lists on their way, and whether they were asked for again since. */
   private readonly asking = new Map<ListName, boolean>();
   private readonly _ended = new Signal<this, Job>(this);
+  private starting = false;
   private lost: number | null = null;
   private again: ReturnType<typeof setTimeout> | undefined;
 }

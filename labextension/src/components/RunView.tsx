@@ -44,11 +44,16 @@ export function RunView({ run }: { run: string }): JSX.Element {
       <RunFailure job={job} />
       {curve?.problem && <ProblemBox problem={curve.problem} />}
       <div className={`mlex-Run-body ${training ? '' : 'mlex-mod-single'}`}>
-        <div className="mlex-Run-hero">
-          {training && <EpochPictures job={job} curve={curve} />}
-          {job.spec.task.kind === 'predict' && <RunResult job={job} />}
-          <LogCard job={job} />
-        </div>
+        {training && (
+          <div className="mlex-Run-hero">
+            <EpochPictures job={job} curve={curve} />
+          </div>
+        )}
+        {job.spec.task.kind === 'predict' && (
+          <div className="mlex-Run-hero">
+            <RunResult job={job} />
+          </div>
+        )}
         {training && (
           <div className="mlex-Run-side">
             <LossChart curve={curve} />
@@ -56,6 +61,7 @@ export function RunView({ run }: { run: string }): JSX.Element {
             <ClassScores job={job} curve={curve} />
           </div>
         )}
+        <LogCard job={job} />
       </div>
       <Lineage job={job} />
     </div>
