@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ✔ is no reason to fail
     if not words or words[0] in ("-h", "--help") or words == ["help"]:
-        from mlex_jupyter.outline import overview
+        from mlex_jupyter.faces.outline import overview
 
         print(overview("mlex"))
         return WELL
@@ -38,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _said(words: list[str]) -> int:
-    from mlex_jupyter.arguments import Usage
     from mlex_jupyter.errors import MlexError
-    from mlex_jupyter.watch import StopWaiting
+    from mlex_jupyter.faces.arguments import Usage
+    from mlex_jupyter.faces.watch import StopWaiting
 
     json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
     try:
@@ -61,12 +61,13 @@ def _said(words: list[str]) -> int:
 
 
 def _do(words: list[str]) -> None:
-    from mlex_jupyter import grammar, lines, sync
-    from mlex_jupyter.helping import verb_help
-    from mlex_jupyter.watch import PlainLines, TerminalLine
+    from mlex_jupyter import sync
+    from mlex_jupyter.faces import grammar, lines
+    from mlex_jupyter.faces.helping import verb_help
+    from mlex_jupyter.faces.watch import PlainLines, TerminalLine
 
     if words[0] == "completion":
-        from mlex_jupyter.completion import script
+        from mlex_jupyter.faces.completion import script
 
         print(script(words[1:]))
         return
@@ -88,18 +89,18 @@ def _print(result: Any, json: bool) -> None:
         for piece in result:
             _print_piece(piece, json)
     elif json:
-        from mlex_jupyter.present import as_json
+        from mlex_jupyter.faces.present import as_json
 
         print(as_json(result))
     else:
-        from mlex_jupyter.present import text
+        from mlex_jupyter.faces.present import text
 
         print(text(result))
 
 
 def _print_piece(piece: str, json: bool) -> None:
     if json:
-        from mlex_jupyter.present import as_json
+        from mlex_jupyter.faces.present import as_json
 
         print(as_json({"text": piece}, indent=None), flush=True)
     else:

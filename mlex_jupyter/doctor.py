@@ -19,7 +19,6 @@ from mlex_jupyter.lease import held
 from mlex_jupyter.plugins import OURS, broken, distribution, entry_points, load_all
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Check
-from mlex_jupyter.words import size
 
 LEAST_PYTHON = (3, 11)
 LEAST_NODE = 20
@@ -89,7 +88,7 @@ async def _home(settings: Settings) -> Check:
     except OSError as error:
         mend = "Choose another folder: export MLEX_HOME=…"
         return Check(name="Home", ok=False, says=f"{home} cannot be written: {error.strerror}.", mend=mend)
-    says = f"{home}, {size(free)} free"
+    says = f"{home}, {free / 1e9:.1f} GB free"
     if free < LEAST_FREE:
         mend = "Free some space, or choose another folder: export MLEX_HOME=…"
         return Check(name="Home", ok=False, says=says, mend=mend)

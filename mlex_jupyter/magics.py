@@ -15,15 +15,16 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlex_jupyter import grammar, lines, sync
-from mlex_jupyter.arguments import Usage, kinds, reference
-from mlex_jupyter.completion import complete
+from mlex_jupyter import sync
 from mlex_jupyter.errors import MlexError
-from mlex_jupyter.helping import verb_help
-from mlex_jupyter.outline import overview
-from mlex_jupyter.present import as_json
+from mlex_jupyter.faces import grammar, lines
+from mlex_jupyter.faces.arguments import Usage, kinds, reference
+from mlex_jupyter.faces.completion import complete
+from mlex_jupyter.faces.helping import verb_help
+from mlex_jupyter.faces.outline import overview
+from mlex_jupyter.faces.present import as_json
+from mlex_jupyter.faces.watch import StopWaiting, teller
 from mlex_jupyter.verbs import Verb
-from mlex_jupyter.watch import StopWaiting, teller
 from mlex_jupyter.yamls import yaml_mapping
 
 if TYPE_CHECKING:

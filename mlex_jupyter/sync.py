@@ -18,14 +18,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlex_jupyter.errors import Conflict, MlexError
-from mlex_jupyter.outline import functions
+from mlex_jupyter.faces.outline import functions
 
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
+    from mlex_jupyter.faces.watch import Teller
     from mlex_jupyter.settings import Settings
     from mlex_jupyter.types import Job
     from mlex_jupyter.verbs import Verb
-    from mlex_jupyter.watch import Teller
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def call(
     begun: Callable[[Job], None] | None = None,
 ) -> Any:
     """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
-    from mlex_jupyter.watch import waiting
+    from mlex_jupyter.faces.watch import waiting
 
     here = engine()
     arguments = dict(arguments)
@@ -167,7 +167,7 @@ def call(
 def shown(result: Any) -> Any:
     """A result as people get it: a list is a table."""
     if isinstance(result, list):
-        from mlex_jupyter.present import Table
+        from mlex_jupyter.faces.present import Table
 
         return Table(result)
     return result
@@ -176,9 +176,9 @@ def shown(result: Any) -> Any:
 @cache
 def _function(name: str) -> Callable[..., Any]:
     from mlex_jupyter.app import Mlex
-    from mlex_jupyter.arguments import check
+    from mlex_jupyter.faces.arguments import check
+    from mlex_jupyter.faces.watch import teller
     from mlex_jupyter.verbs import table
-    from mlex_jupyter.watch import teller
 
     verb = table(Mlex)[name]
     signature = inspect.signature(verb.function)

@@ -31,18 +31,18 @@ class Record(BaseModel):
     )
 
     def _repr_html_(self) -> str:
-        from mlex_jupyter.present import record_html
+        from mlex_jupyter.faces.present import record_html
 
         return record_html(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        from mlex_jupyter.present import text
+        from mlex_jupyter.faces.present import text
 
         printer.text(text(self))
 
     def to_pandas(self) -> Any:
         """This value as a pandas Series."""
-        from mlex_jupyter.present import to_pandas
+        from mlex_jupyter.faces.present import to_pandas
 
         return to_pandas(self)
 

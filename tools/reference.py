@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.grammar import Slot, Takes, dashed, slots
+from mlex_jupyter.faces.grammar import Slot, Takes, dashed, slots
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.verbs import Verb, table
 

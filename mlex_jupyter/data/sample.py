@@ -73,24 +73,24 @@ class Recipe:
 RECIPES = {
     "sand": Recipe(
         names=("Pore", "Grain", "Binder", "Heavy mineral"),
-        grey=(0.13, 0.52, 0.52, 0.65),
+        grey=(0.13, 0.52, 0.52, 0.6),
         background=1,
         bodies=2,
-        radius=(24.0, 10.0),
+        radius=(32.0, 13.0),
         filled=0.56,
         facets=13,
-        rare=0.17,
+        rare=0.19,
         clouds=0.58,
     ),
     "foam": Recipe(
         names=("Bubble", "Polymer", "Filler", "Metal"),
-        grey=(0.13, 0.52, 0.52, 0.65),
+        grey=(0.13, 0.52, 0.52, 0.6),
         background=2,
         bodies=1,
-        radius=(23.0, 8.0),
+        radius=(30.0, 12.0),
         filled=0.55,
         facets=40,
-        rare=0.14,
+        rare=0.18,
         clouds=0.58,
     ),
 }
@@ -167,7 +167,7 @@ def _sync(path: Path) -> None:
 def _phases(recipe: Recipe, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[Bytes, Floats]:
     """The class of every voxel, and how much brighter than its class each body is."""
     truth = np.full(shape, recipe.background, np.uint8)
-    clouds = _smooth_field(shape, 27.0, rng)
+    clouds = _smooth_field(shape, 36.0, rng)
     truth[clouds > np.quantile(clouds[:: max(1, shape[0] // 16)], 1 - recipe.clouds)] = 3
     shade = np.zeros(shape, np.float32)
     closest = np.ones(shape, np.float32)
@@ -261,7 +261,7 @@ def _put(
     truth[box][here] = kind
     if kind == 4:  # lamellae, as in many ores
         nz, ny, nx = (lamella * 2 * np.pi / np.linalg.norm(lamella) / LAMELLAE).astype(np.float32)
-        brighter = brighter + np.float32(0.17) * np.sin((nz * z)[:, None, None] + (ny * y)[:, None] + nx * x)
+        brighter = brighter + np.float32(0.13) * np.sin((nz * z)[:, None, None] + (ny * y)[:, None] + nx * x)
     rim = depth > max(0.0, 1 - 1.1 / radius) ** 8
     shade[box][here] = np.where(rim, brighter - np.float32(0.13), brighter)[here]
 
@@ -279,11 +279,11 @@ def _inside(size: int) -> NDArray[np.bool_]:
 def _attenuation(recipe: Recipe, truth: Bytes, shade: Floats, rng: np.random.Generator) -> Floats:
     grey = np.array([0.0, *recipe.grey], np.float32)[truth]
     grey += shade * (truth != 1)
-    specks = _noise(truth.shape, 1.1, rng)
-    grey += (truth == 3) * np.float32(0.3) * np.clip(specks, -2.2, 2.2)
+    specks = _noise(truth.shape, 0.9, rng)
+    grey += (truth == 3) * np.float32(0.24) * np.clip(specks, -2.2, 2.2)
     outside = ~_inside(truth.shape[1])
     grey[:, outside] = 0.10
-    blurred = ndimage.gaussian_filter(grey, (0.5, 0.75, 0.75))
+    blurred = ndimage.gaussian_filter(grey, (0.4, 0.6, 0.6))
     fringe = blurred - ndimage.gaussian_filter(blurred, (0.8, 1.8, 1.8))
     return np.asarray(blurred + np.float32(0.35) * fringe, np.float32)
 
@@ -309,7 +309,7 @@ def _scan(grey: Floats, rng: np.random.Generator) -> Bytes:
         fade = 0.75 + 0.25 * np.cos(2 * np.pi * (z[index] * 1.7 + columns * 0.13))
         ring = np.interp(radius, columns, rings[0] * fade + rings[1])
         picture = (
-            grey[index] * cup * gain[index] + offset[index] + (ring + 0.078 * noise[index]) * np.where(inside, 1, 0.25)
+            grey[index] * cup * gain[index] + offset[index] + (ring + 0.066 * noise[index]) * np.where(inside, 1, 0.25)
         )
         out[index] = np.clip(picture * 255, 0, 255)
     return out

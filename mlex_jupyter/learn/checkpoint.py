@@ -1,6 +1,6 @@
 """Checkpoints: all that a training needs to go on as if it had never stopped.
 
-    <job>/checkpoint/step-00000120.safetensors   weights, best weights, optimizer, random states
+    <job>/checkpoint/step-00000120.safetensors   weights, their mean, the best of it, optimizer, random states
     <job>/checkpoint/step-00000120.json          numbers and words, and the checksum of the file above
 
 The JSON is written last, so a pair is whole or does not count. Both are written beside their place, fsynced and
@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import write_whole
+from mlex_jupyter.learn.state import State
 from mlex_jupyter.types import Record
 
 KEEP = 2
@@ -53,24 +53,9 @@ class Manifest(Record):
     standing: Standing
 
 
-@dataclass
-class State:
-    """What is trained: the network, the best weights so far, the optimizer."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor]
-
-
 def write(folder: Path, state: State, standing: Standing) -> None:
     """Write a checkpoint, then forget those that are older than the one before it."""
-    optimizer = state.optimizer.state_dict()
-    tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    for index, values in optimizer["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
-    tensors |= dict(_random_states())
-    content = save(packed(tensors))
+    content = save(state.tensors() | dict(_random_states()))
     sha256 = hashlib.sha256(content).hexdigest()
     place = folder / f"step-{standing.step:08d}.safetensors"
     write_whole(place, content)
@@ -87,7 +72,8 @@ def read(folder: Path, state: State, parameters: str) -> Standing | None:
     """Put the newest whole checkpoint into place, and say how far it is; None where there is none."""
     for place in sorted(folder.glob("step-*.json"), reverse=True):
         if (whole := _whole(place)) and whole[0].standing.parameters == parameters:
-            _restore(state, whole[1])
+            state.restore(whole[1])
+            _set_random_states(whole[1])
             return whole[0].standing
     return None
 
@@ -105,36 +91,16 @@ def _whole(place: Path) -> tuple[Manifest, dict[str, Tensor]] | None:
     return manifest, load(content)
 
 
-def _restore(state: State, tensors: dict[str, Tensor]) -> None:
-    state.network.load_state_dict(_part(tensors, "network/"))
-    state.best.clear()
-    state.best.update(_part(tensors, "best/"))
-    values: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _part(tensors, "optimizer/").items():
-        index, _, key = name.partition("/")
-        values.setdefault(int(index), {})[key] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]  # numbers that the job's parameters give, not the training
-    state.optimizer.load_state_dict({"param_groups": groups, "state": values})
-    torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random/cuda"])
-
-
-def packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of tensors, in the layout that safetensors keeps, of which nothing is shared."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
 def _random_states() -> Iterator[tuple[str, Tensor]]:
     yield "random/cpu", torch.get_rng_state()
     if torch.cuda.is_available():
         yield "random/cuda", torch.cuda.get_rng_state()
+
+
+def _set_random_states(tensors: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["random/cpu"])
+    if "random/cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random/cuda"])
 
 
 def _forget(folder: Path) -> None:

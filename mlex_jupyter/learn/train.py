@@ -25,12 +25,13 @@ from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import checkpoint, judge, machine
 from mlex_jupyter.learn.attempt import Attempt, Stopped
-from mlex_jupyter.learn.checkpoint import Standing, State
+from mlex_jupyter.learn.checkpoint import Standing
 from mlex_jupyter.learn.crops import Crops
 from mlex_jupyter.learn.labelled import Labelled
 from mlex_jupyter.learn.models import build, contract, find_builder, measure
 from mlex_jupyter.learn.pace import Pace
 from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.learn.state import State
 from mlex_jupyter.learn.tiles import fit_for
 from mlex_jupyter.types import Architecture, Output, Params, Result, Trained, TrainTask
 
@@ -86,7 +87,7 @@ class Training:
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
         )
-        return State(network, optimizer, {})
+        return State(network, optimizer)
 
     def _identity(self) -> str:
         job = self.attempt.job
@@ -148,6 +149,7 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
+        self.state.follow(self.standing.step)
         self._count(loss.item())
 
     def loss(self, logits_BCHW: Tensor, targets_BHW: Tensor) -> Tensor:
@@ -180,13 +182,13 @@ class Training:
 
     def _end_of_epoch(self) -> None:
         epoch = self.standing.epoch + 1
-        judged = judge.judge(self.state.network, self.labelled, self.fit, self.device, self.weights_C.cpu().numpy())
+        judged = judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights_C.cpu().numpy())
         metrics = judged.metrics(self.labelled.classes)
         mean = self.standing.loss_sum / self.params.steps_per_epoch
         self.standing = self._moved(epoch=epoch, loss_sum=0.0)
         better = judged.dice > self.standing.best
         if better:
-            self.state.best = checkpoint.packed(self.state.network.state_dict())
+            self.state.keep()
             self.standing = self._moved(best=judged.dice, best_epoch=epoch, best_metrics=metrics)
         self.attempt.emit(
             "epoch",
@@ -209,7 +211,7 @@ class Training:
         z = judge.shown(self.labelled)
         path = self.attempt.path / "pictures" / f"epoch-{epoch:04d}.png"
         path.parent.mkdir(exist_ok=True)
-        found = judge.values(self.state.network, self.labelled, z, self.fit, self.device)
+        found = judge.values(self.state.mean, self.labelled, z, self.fit, self.device)
         write_whole(path, judge.picture(self.labelled, z, found), durable=False)
         self.attempt.emit("picture", epoch=epoch, z=z, path=f"pictures/{path.name}", dice=round(dice, 5))
 
@@ -237,9 +239,8 @@ class Training:
             weights="weights.safetensors",
         )
         write_whole(path / "model.json", trained.model_dump_json(indent=2))
-        self.state.network.load_state_dict(self.state.best)
-        judge.write_labelled_slices(path, self.state.network, labelled, self.fit, self.device)
-        best = f"with a validation Dice of {standing.best:.3f}"
+        judge.write_labelled_slices(path, self.state.load_best(), labelled, self.fit, self.device)
+        best = f"with a Dice of {standing.best:.3f} on the labelled pixels kept apart"
         self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept, {best}")
         name = self.architecture.name
         outputs = (

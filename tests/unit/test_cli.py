@@ -17,7 +17,7 @@ import pytest
 
 from mlex_jupyter import sync
 from mlex_jupyter.cli import main
-from mlex_jupyter.outline import outline
+from mlex_jupyter.faces.outline import outline
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MLEX = str(Path(sys.executable).with_name("mlex"))

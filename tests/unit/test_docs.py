@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mlex_jupyter import lines
 from mlex_jupyter.app import Mlex
+from mlex_jupyter.faces import lines
 from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.verbs import table

@@ -17,7 +17,7 @@ import pytest
 import mlex_jupyter as mlex
 from mlex_jupyter import sync
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.present import Table
+from mlex_jupyter.faces.present import Table
 from mlex_jupyter.verbs import table
 
 

@@ -8,38 +8,40 @@ import pytest
 import torch
 from torch import nn
 
-from mlex_jupyter.learn.checkpoint import Standing, State, packed, read, write
+from mlex_jupyter.learn.checkpoint import Standing, read, write
+from mlex_jupyter.learn.state import State
 
 
 def trained(steps: int) -> State:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
-    state = State(network, torch.optim.AdamW(network.parameters(), lr=0.01), {})
-    for _ in range(steps):
-        step(state)
-    state.best = packed(network.state_dict())
+    state = State(network, torch.optim.AdamW(network.parameters(), lr=0.01))
+    for number in range(steps):
+        step(state, number)
+    state.keep()
     return state
 
 
-def step(state: State) -> None:
+def step(state: State, number: int) -> None:
     state.optimizer.zero_grad()
     state.network(torch.randn(2, 1, 8, 8)).square().mean().backward()
     state.optimizer.step()
+    state.follow(number)
 
 
 def weights(state: State) -> list[torch.Tensor]:
-    return list(state.network.state_dict().values())
+    return [*state.network.state_dict().values(), *state.mean.state_dict().values()]
 
 
 def test_going_on_from_a_checkpoint_is_as_never_having_stopped(tmp_path: Path) -> None:
     state = trained(3)
     write(tmp_path, state, Standing(step=3, epoch=1, best=0.5, parameters="p"))
-    step(state)
+    step(state, 3)
     other = trained(0)
     torch.manual_seed(99)
     standing = read(tmp_path, other, "p")
     assert standing is not None and (standing.step, standing.best) == (3, 0.5)
-    step(other)  # the random states came back too
+    step(other, 3)  # the random states came back too
     assert all(torch.equal(a, b) for a, b in zip(weights(state), weights(other), strict=True))
     assert all(torch.equal(state.best[name], other.best[name]) for name in state.best)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from mlex_jupyter.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
+from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
+from mlex_jupyter.faces.words import clock, plain, plural, size, task_words, words
 from mlex_jupyter.types import Architecture, Job, JobState, Record
-from mlex_jupyter.words import clock, plain, plural, size, task_words, words
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",

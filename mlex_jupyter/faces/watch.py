@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from mlex_jupyter.grids import cut
+from mlex_jupyter.faces.grids import cut
+from mlex_jupyter.faces.words import clock, plain, state_word
 from mlex_jupyter.types import Event, Job, JobState
-from mlex_jupyter.words import clock, plain, state_word
 
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex

@@ -2,8 +2,8 @@
 
 import io
 
+from mlex_jupyter.faces.watch import PlainLines, Story, TerminalLine
 from mlex_jupyter.types import Event, Job, JobSpec, JobState, RunTask, now
-from mlex_jupyter.watch import PlainLines, Story, TerminalLine
 
 
 def a_job(name: str = "run") -> Job:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlex_jupyter.arguments import Usage, check
 from mlex_jupyter.errors import nearest
-from mlex_jupyter.grammar import EVERYWHERE, Slot, Takes, dashed, find, slots
+from mlex_jupyter.faces.arguments import Usage, check
+from mlex_jupyter.faces.grammar import EVERYWHERE, Slot, Takes, dashed, find, slots
 from mlex_jupyter.types import Record
 from mlex_jupyter.verbs import Verb
 from mlex_jupyter.yamls import yaml_value

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mlex_jupyter.grids import cut, width
-from mlex_jupyter.present import Table, facts, text
+from mlex_jupyter.faces.grids import cut, width
+from mlex_jupyter.faces.present import Table, facts, text
+from mlex_jupyter.faces.words import ago, clock, size, words
 from mlex_jupyter.types import Check, Dataset, Job, JobSpec, JobState, Output, Progress, TrainTask, Why, ZooEntry, now
-from mlex_jupyter.words import ago, clock, size, words
 
 EVIL = "<img src=x onerror=alert(1)>\x1b[2J"
 

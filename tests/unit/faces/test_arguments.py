@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.arguments import Usage, check
+from mlex_jupyter.faces.arguments import Usage, check
 from mlex_jupyter.types import Dataset, Job, JobSpec, JobState, LabelSet, Output, RunTask, ZooEntry, now
 from mlex_jupyter.verbs import table
 

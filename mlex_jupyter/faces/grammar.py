@@ -13,8 +13,8 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any
 
-from mlex_jupyter.arguments import Usage
 from mlex_jupyter.errors import nearest
+from mlex_jupyter.faces.arguments import Usage
 from mlex_jupyter.types import Record
 from mlex_jupyter.verbs import Parameter, Verb, table
 
@@ -143,6 +143,7 @@ ABOUT = {
     "extra": "Anything else that the target takes.",
     "follow": "Go on until the job has ended.",
     "key": "Your own id of this request: asked twice with one key, it is one job.",
+    "folder": "Where it runs: an absolute path; left out, where you are.",
     "labels": "A label set of the dataset; `mlex labels DATA` lists them.",
     "license": "The model's licence.",
     "limit": "At most so many.",

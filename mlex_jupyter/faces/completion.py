@@ -10,13 +10,13 @@ from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mlex_jupyter.arguments import Usage
 from mlex_jupyter.errors import MlexError
-from mlex_jupyter.outline import outline
+from mlex_jupyter.faces.arguments import Usage
+from mlex_jupyter.faces.outline import outline
 from mlex_jupyter.verbs import Verb
 
 if TYPE_CHECKING:
-    from mlex_jupyter.grammar import Slot
+    from mlex_jupyter.faces.grammar import Slot
 
 BASH = """\
 _mlex() {
@@ -73,7 +73,7 @@ def complete(words: Sequence[str], listing: Listing, held: Held = nothing) -> li
 
 
 def _possible(before: Sequence[str], last: str, listing: Listing, held: Held) -> Iterable[str]:
-    from mlex_jupyter.grammar import EVERYWHERE, Takes, dashed, find, slots
+    from mlex_jupyter.faces.grammar import EVERYWHERE, Takes, dashed, find, slots
 
     if not before:
         return [*map(dashed, outline()), "help", *([] if held is not nothing else ["completion"])]

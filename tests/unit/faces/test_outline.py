@@ -1,7 +1,7 @@
 """The outline that `mlex --help` reads is the table of verbs."""
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.outline import functions, outline
+from mlex_jupyter.faces.outline import functions, outline
 from mlex_jupyter.verbs import table
 
 

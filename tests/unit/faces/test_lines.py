@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mlex_jupyter.arguments import Usage
-from mlex_jupyter.grammar import slots, verbs
-from mlex_jupyter.lines import read
+from mlex_jupyter.faces.arguments import Usage
+from mlex_jupyter.faces.grammar import slots, verbs
+from mlex_jupyter.faces.lines import read
 from mlex_jupyter.types import ClassInfo, JobState, Resources
 
 

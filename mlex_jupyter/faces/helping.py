@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from mlex_jupyter.grammar import EVERYWHERE, Slot, Takes, dashed, slots
+from mlex_jupyter.faces.grammar import EVERYWHERE, Slot, Takes, dashed, slots
 from mlex_jupyter.verbs import Verb
 
 

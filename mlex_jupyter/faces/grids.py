@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from mlex_jupyter.words import plain
+from mlex_jupyter.faces.words import plain
 
 
 @dataclass(frozen=True)
