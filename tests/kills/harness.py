@@ -34,6 +34,8 @@ FAILPOINTS = {
     "worker.claimed": 0.08,
     "worker.before_result": 0.08,
     "worker.after_result": 0.08,
+    "predict.written": 0.2,
+    "predict.recorded": 0.2,
 }
 """How likely a process that comes by kills itself there."""
 
