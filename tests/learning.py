@@ -86,7 +86,7 @@ def train_job(place: Path, data: Dataset, labels: LabelSet, model: str = "unet",
 def predict_job(place: Path, data: Dataset, trained: Path) -> JobFolder:
     """A folder of a prediction with what a training left."""
     model = Trained.model_validate_json((trained / "model.json").read_bytes())
-    model = model.model_copy(update={"weights": str(trained / model.weights)})
+    model = model.model_copy(update={"weights": str(trained / model.weights), "source": trained.name})
     spec = JobSpec(name="seg", task=PredictTask(model="run", data=data.name))
     return _make(place, spec, data=data, model=model)
 

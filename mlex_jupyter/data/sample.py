@@ -215,11 +215,13 @@ def _rare(
     shape: tuple[int, int, int],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Bodies in the field of view, neither large nor tiny, that together have the rare ones' share of the volume."""
-    seen = np.hypot(*(centers[:, 1:] - shape[1] / 2).T) < 0.45 * shape[1]
+    """Bodies in the field of view, neither large nor tiny, that together have the rare ones' share of what is seen."""
+    inside = np.hypot(*(centers[:, 1:] - shape[1] / 2).T) < 0.45 * shape[1]
+    heights = np.arange(shape[0])[:, None] - centers[:, 0]
+    volumes = np.clip(radii**2 - heights**2, 0, None).sum(axis=0) * inside
     usual = np.abs(radii - np.mean(recipe.radius)) < 0.35 * np.ptp(recipe.radius)
-    order = rng.permutation(np.flatnonzero(seen & usual))
-    shares = np.cumsum(radii[order] ** 3) / (radii[seen] ** 3).sum()
+    order = rng.permutation(np.flatnonzero(usual & (volumes > 0)))
+    shares = np.cumsum(volumes[order]) / volumes.sum()
     return order[: 1 + int((shares < recipe.rare).sum())]
 
 
@@ -261,7 +263,7 @@ def _put(
     truth[box][here] = kind
     if kind == 4:  # lamellae, as in many ores
         nz, ny, nx = (lamella * 2 * np.pi / np.linalg.norm(lamella) / LAMELLAE).astype(np.float32)
-        brighter = brighter + np.float32(0.13) * np.sin((nz * z)[:, None, None] + (ny * y)[:, None] + nx * x)
+        brighter = brighter + np.float32(0.16) * np.sin((nz * z)[:, None, None] + (ny * y)[:, None] + nx * x)
     rim = depth > max(0.0, 1 - 1.1 / radius) ** 8
     shade[box][here] = np.where(rim, brighter - np.float32(0.13), brighter)[here]
 
@@ -309,7 +311,7 @@ def _scan(grey: Floats, rng: np.random.Generator) -> Bytes:
         fade = 0.75 + 0.25 * np.cos(2 * np.pi * (z[index] * 1.7 + columns * 0.13))
         ring = np.interp(radius, columns, rings[0] * fade + rings[1])
         picture = (
-            grey[index] * cup * gain[index] + offset[index] + (ring + 0.066 * noise[index]) * np.where(inside, 1, 0.25)
+            grey[index] * cup * gain[index] + offset[index] + (ring + 0.062 * noise[index]) * np.where(inside, 1, 0.25)
         )
         out[index] = np.clip(picture * 255, 0, 255)
     return out

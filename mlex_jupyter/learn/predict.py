@@ -36,7 +36,7 @@ from mlex_jupyter.learn.models import build
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.pace import Pace
 from mlex_jupyter.learn.tiles import Fit, fit_for, segment
-from mlex_jupyter.types import Dataset, JobFile, Output, PredictTask, Record, Result, Trained, now
+from mlex_jupyter.types import Dataset, JobFile, PredictTask, Record, Result, Trained, now
 
 Bytes = NDArray[np.uint8]
 BAND_PIXELS, BAND_SLICES = 1 << 21, 16
@@ -185,9 +185,7 @@ class Prediction:
     def finish(self) -> Result:
         """The new dataset, and how much of it each class fills."""
         self._say(self.slices)
-        job, task = self.attempt.job, self.attempt.job.spec.task
-        assert isinstance(task, PredictTask)
-        model = task.model if task.version is None else f"{task.model}@{task.version}"
+        job = self.attempt.job
         has_z = "z" in self.volume.axes
         dataset = Dataset(
             id=f"ds-{job.id}",
@@ -202,7 +200,7 @@ class Prediction:
             pixel_unit=self.data.pixel_unit,
             nbytes=int(self.array.nbytes),
             classes=self.model.classes,
-            derived_from=(self.data.id, model),
+            derived_from=tuple(source for source in (self.data.id, self.model.source) if source),
             tags=("prediction",),
             created=now(),
         )
@@ -212,7 +210,6 @@ class Prediction:
         self.attempt.note(f"{self.slices} slices segmented: {shares}")
         return Result(
             attempt=self.attempt.number,
-            outputs=(Output(kind="dataset", name=dataset.name, ref=dataset.id),),
             metrics={f"fraction/{name}": round(share, 6) for name, share in fractions.items()},
             dataset=dataset,
         )
