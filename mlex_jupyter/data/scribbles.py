@@ -87,4 +87,4 @@ def _dab(labels: Bytes, place: tuple[int, int], radius: float, value: int) -> No
     low_y, low_x = max(0, int(y - radius)), max(0, int(x - radius))
     part = labels[low_y : int(y + radius) + 2, low_x : int(x + radius) + 2]
     rows, columns = np.ogrid[low_y : low_y + part.shape[0], low_x : low_x + part.shape[1]]
-    part[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = value
+    part[np.hypot(rows - y, columns - x) < radius - 1e-6] = value  # or rounding would paint across a boundary

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
-from mlex_jupyter.data.sample import RECIPES, Sample, make_sample, write_sample
+from mlex_jupyter.data.recipes import RECIPES
+from mlex_jupyter.data.sample import Sample, make_sample, write_sample
 from mlex_jupyter.errors import Conflict, Invalid
 from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
@@ -21,9 +22,9 @@ from mlex_jupyter.learn.tiles import segment
 from mlex_jupyter.learn.train import Training
 from tests.learning import dataset, label_set, train_job
 
-UNSEEN = 2026
-"""A seed that nobody looked at while the sample was made."""
-SIZE, SLICES = 224, 16
+UNSEEN = {"sand": 2026, "foam": 2027}
+"""Seeds that nobody looked at while the sample was made."""
+SIZE, SLICES = 192, 12
 
 
 @pytest.mark.parametrize("texture", RECIPES)
@@ -37,14 +38,15 @@ def test_it_is_the_same_for_the_same_seed_and_of_any_size(texture: str, size: in
     assert set(np.unique(one.truth)) <= {1, 2, 3, 4}
 
 
+@pytest.mark.parametrize("texture", RECIPES)
 @pytest.mark.parametrize("seed", range(5))
-def test_a_small_one_still_has_every_class_scribbled_on_three_slices(seed: int) -> None:
-    sample = make_sample(size=96, slices=12, seed=seed)
+def test_a_small_one_still_has_every_class_scribbled_on_three_slices(seed: int, texture: str) -> None:
+    sample = make_sample(size=96, slices=12, seed=seed, texture=texture)
     assert sample.scribbles.any(axis=(1, 2)).sum() == 3
     assert set(np.unique(sample.scribbles)) == {0, 1, 2, 3, 4}
     assert (sample.scribbles > 0).mean() < 0.1, "scribbles are few"
     painted = sample.scribbles > 0
-    assert (sample.scribbles == sample.truth)[painted].mean() > 0.98, "and nearly never wrong"
+    assert (sample.scribbles == sample.truth)[painted].all(), "and never wrong"
 
 
 def test_it_appears_on_the_disk_whole_and_only_once(tmp_path: Path) -> None:
@@ -72,9 +74,9 @@ def test_what_cannot_be_made_is_said_plainly() -> None:
 # ---------------------------------------------------------------- how hard it is
 
 
-@pytest.fixture(scope="module")
-def unseen() -> Sample:
-    return make_sample(size=SIZE, slices=SLICES, seed=UNSEEN)
+@pytest.fixture(scope="module", params=UNSEEN)
+def unseen(request: pytest.FixtureRequest) -> Sample:
+    return make_sample(size=SIZE, slices=SLICES, seed=UNSEEN[request.param], texture=request.param)
 
 
 def judged(sample: Sample) -> list[int]:
@@ -127,12 +129,12 @@ def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def test_a_unet_solves_it_from_the_scribbles(unseen: Sample, tmp_path: Path) -> None:
     write_sample(tmp_path / "sand", unseen)
     labels = label_set(tmp_path / "sand/scribbles.zarr", unseen.classes)
-    given = {"epochs": 8, "steps_per_epoch": 40, "batch": 4, "patch": 128, "base_channels": 16, "depth": 4}
+    given = {"epochs": 5, "steps_per_epoch": 40, "batch": 4, "patch": 128, "base_channels": 16, "depth": 4}
     folder = train_job(tmp_path / "run-1", dataset(tmp_path / "sand/volume.zarr"), labels, **given)
     training = Training(Attempt(folder, folder.job(), 1))
     training.run()
     training.finish()
-    network, how = training.state.network.eval(), training.labelled.preprocessing
+    network, how = training.state.load_best(), training.labelled.preprocessing
     slices = [grey.normalised(unseen.volume[z][None], how)[None] for z in judged(unseen)]
     found = [segment(network, one, training.fit, training.device) for one in slices]
     assert mean_dice(unseen, np.concatenate(found) + 1) > 0.9
