@@ -105,7 +105,7 @@ class Scene:
             return
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         zyx = [np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, center, strict=True)]
-        out = _outness(normals, zyx)
+        out = _outness(normals, reach.astype(np.float32), zyx)
         here = out < self.closest[box]
         self.closest[box][here] = out[here]
         self.truth[box][here] = kind
@@ -127,9 +127,13 @@ def _polyhedron(radius: float, facets: int, rng: np.random.Generator) -> tuple[F
     return normals.astype(np.float32), radius * stretch * 1.25
 
 
-def _outness(normals: Floats, zyx: list[Floats]) -> Floats:
-    """How far out each voxel is; the eighth power rounds the edges where facets meet."""
-    total = np.zeros([len(axis) for axis in zyx], np.float32)
+def _outness(normals: Floats, reach: Floats, zyx: list[Floats]) -> Floats:
+    """How far out each voxel is; the eighth power rounds the edges where facets meet.
+
+    An ellipsoid closes the body where no facet does.
+    """
+    z, y, x = (np.square(axis / length) for axis, length in zip(zyx, reach, strict=True))
+    total: Floats = np.square(np.square(z[:, None, None] + y[:, None] + x))
     for normal in normals:
         plane = np.maximum(_along(normal, zyx), 0)
         plane *= plane
