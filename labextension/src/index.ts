@@ -42,6 +42,8 @@ const engine: JupyterFrontEndPlugin<Mlex> = {
     });
     const mlex = { server, screen, actions };
     notifyOfEnds(mlex);
+    window.addEventListener('online', server.wake);
+    document.addEventListener('visibilitychange', () => document.hidden || server.wake());
     void server.start();
     return mlex;
   }

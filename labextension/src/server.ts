@@ -88,6 +88,13 @@ export class Server {
     }
   }
 
+  /** The network came back, or somebody looks at the page again: is the server still there? */
+  readonly wake = (): void => {
+    if (this.known.get().hello !== null) {
+      this.stream.check();
+    }
+  };
+
   async refreshAll(): Promise<void> {
     await Promise.all(LISTS.map(name => this.refresh(name)));
   }

@@ -22,6 +22,10 @@ const WAITS_S = [0.3, 1, 2, 4, 8, 15, 30];
 /** A connection that held this long counts as good: after it, the waits begin anew. */
 const STEADY_MS = 5000;
 
+/** The server says something every 15 s, if only `[]`. After silence of three times that a connection is gone, though
+ * nothing has closed it: the computer slept, or a router forgot it. */
+const SILENT_MS = 45_000;
+
 export class EventStream {
   constructor(
     private readonly transport: Transport,
@@ -40,40 +44,76 @@ export class EventStream {
 
   /** Try now instead of later. */
   retryNow(): void {
-    if (this.socket === null) {
-      clearTimeout(this.timer);
+    if (this.timer !== undefined) {
       this.open();
     }
   }
 
+  /** Look now whether there is a connection still: the network came back, or somebody looks at the page again. */
+  check(): void {
+    if (this.socket !== null && Date.now() - this.heardAt >= SILENT_MS) {
+      this.giveUp(this.socket);
+    }
+    this.retryNow();
+  }
+
   stop(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.silence);
+    this.timer = undefined;
     const socket = this.socket;
     this.socket = null;
     socket?.close();
   }
 
   private open(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
     const socket = this.transport.socket(`/stream?after=${this._last}`);
     this.socket = socket;
-    let opened: number | null = null;
+    this.openedAt = null;
+    this.heard(socket);
     socket.onopen = () => {
-      opened = Date.now();
+      if (this.socket !== socket) {
+        return;
+      }
+      this.openedAt = Date.now();
       this.lostAt = null;
       this.listener.connection({ status: 'live', since: null, retry: null });
     };
     socket.onmessage = message => {
-      this.receive(String(message.data));
+      if (this.socket === socket) {
+        this.heard(socket);
+        this.receive(String(message.data));
+      }
     };
     socket.onclose = () => {
       if (this.socket === socket) {
-        this.socket = null;
-        if (opened !== null && Date.now() - opened > STEADY_MS) {
-          this.failures = 0;
-        }
-        this.later();
+        this.lose();
       }
     };
+  }
+
+  /** A sign of life; when the next is missed for long, the connection is given up. */
+  private heard(socket: WebSocket): void {
+    this.heardAt = Date.now();
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.socket === socket && this.giveUp(socket), SILENT_MS);
+  }
+
+  /** Without waiting for its end: closing asks the other side, which does not answer. */
+  private giveUp(socket: WebSocket): void {
+    this.lose();
+    socket.close();
+  }
+
+  private lose(): void {
+    this.socket = null;
+    clearTimeout(this.silence);
+    if (this.openedAt !== null && Date.now() - this.openedAt > STEADY_MS) {
+      this.failures = 0;
+    }
+    this.later();
   }
 
   private receive(text: string): void {
@@ -98,6 +138,10 @@ export class EventStream {
 
   private _last = 0;
   private socket: WebSocket | null = null;
+  private openedAt: number | null = null;
+  private heardAt = 0;
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  /** Of the next attempt, where one is waited for. */
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
   private lostAt: number | null = null;

@@ -91,3 +91,48 @@ test('"Try now" does not wait, and does nothing while there is a connection', ()
   assert.equal(sockets.length, 2);
   mock.timers.reset();
 });
+
+test('a connection that is silent for long is given up, though nothing closed it', () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const { stream, sockets, seen } = setUp();
+  stream.start(0);
+  const [first] = sockets;
+  assert.ok(first);
+  first.close = () => undefined; // a dead network says nothing
+  first.onopen?.();
+  for (let beat = 0; beat < 10; beat += 1) {
+    mock.timers.tick(15_000);
+    first.say();
+  }
+  assert.equal(sockets.length, 1, 'an empty message is a sign of life');
+  mock.timers.tick(44_000);
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(2_000);
+  mock.timers.tick(1_000);
+  assert.equal(sockets.length, 2);
+  first.say(1);
+  assert.deepEqual(seen, [], 'what comes late through the old one comes again through the new one');
+  sockets[1]?.onopen?.();
+  sockets[1]?.say(1, 2);
+  assert.deepEqual(seen, [1, 2]);
+  stream.stop();
+  mock.timers.reset();
+});
+
+test('woken up, it looks at the clock instead of waiting for its timer', () => {
+  mock.timers.enable({ apis: ['Date'] }); // as in a computer that slept: time passes, no timer runs
+  const { stream, sockets } = setUp();
+  stream.start(7);
+  sockets[0]?.onopen?.();
+  mock.timers.tick(20_000);
+  stream.check();
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(3_600_000);
+  stream.check();
+  assert.equal(sockets.length, 2);
+  assert.equal(sockets[1]?.path, '/stream?after=7');
+  stream.stop();
+  stream.check();
+  assert.equal(sockets.length, 2, 'what was stopped stays so');
+  mock.timers.reset();
+});
