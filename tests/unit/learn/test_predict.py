@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, JobFolde
     sample = small_sample(folder / "sample", slices=SLICES, size=70)
     data = dataset(folder / "sample/volume.zarr").model_copy(update={"pixel_size": (2.0, 1.0, 1.0), "pixel_unit": "um"})
     labels = label_set(folder / "sample/scribbles.zarr", sample.classes)
-    job = train_job(folder / "run-1", data, labels, steps_per_epoch=40, batch=4, learning_rate=0.01)
+    job = train_job(folder / "run-1", data, labels, steps_per_epoch=60, batch=4, base_channels=8, learning_rate=0.01)
     assert run(job) == 0, job.log.read_text()
     return data, job
 
