@@ -13,7 +13,8 @@ export interface Epoch {
   loss: number | null;
   val_loss: number | null;
   dice: number | null;
-  dice_by_class: Readonly<Record<string, number>>;
+  /** Null for a class of which no labels were kept apart for validation. */
+  dice_by_class: Readonly<Record<string, number | null>>;
 }
 
 export interface Snapshot {
@@ -33,6 +34,8 @@ export class Curve {
   total: number | null = null;
   /** Why the history could not be read. */
   problem: Problem | null = null;
+  /** The newest event folded in. */
+  seen = 0;
   /** Grows with every change, so that a screen knows when to draw. */
   version = 0;
 
@@ -77,8 +80,8 @@ export class Curve {
         return;
       }
       case 'progress':
-        this.progress = values as unknown as Progress;
-        if (this.progress.unit === 'epoch') {
+        this.progress = progressIn(values) ?? this.progress;
+        if (this.progress?.unit === 'epoch') {
           this.total = this.progress.total;
         }
     }
@@ -112,14 +115,12 @@ export class Curve {
         dice: number(values.dice),
         dice_by_class:
           typeof by_class === 'object' && by_class !== null && !Array.isArray(by_class)
-            ? (by_class as Record<string, number>)
+            ? Object.fromEntries(Object.entries(by_class).map(([name, its]) => [name, number(its)]))
             : {}
       },
       each => each.epoch
     );
   }
-
-  private seen = 0;
 }
 
 /** Of those that have a value the one with the highest, the earliest of equals. */
@@ -132,6 +133,21 @@ export function highest<T>(list: readonly T[], value: (item: T) => number | null
     }
   }
   return best;
+}
+
+/** What a run says of how far it is; null where that cannot be meant. The run may be anybody's program. */
+export function progressIn(values: Event['values']): Progress | null {
+  const [done, total, fraction] = [number(values.done), number(values.total), number(values.fraction)];
+  return done === null || total === null || fraction === null || typeof values.unit !== 'string'
+    ? null
+    : {
+        done,
+        total,
+        unit: values.unit,
+        fraction: Math.min(1, Math.max(0, fraction)),
+        eta_s: number(values.eta_s),
+        score: number(values.score)
+      };
 }
 
 /** A finite number, or null: a loss that became NaN arrives as null or as text. */

@@ -16,6 +16,7 @@ import {
 } from '@mlex/api';
 import { Signal, type ISignal } from '@lumino/signaling';
 
+import { progressIn } from './curve';
 import { Histories } from './histories';
 import { LISTS, NOTHING, type Known, type ListName } from './known';
 import { problemIn } from './problems';
@@ -199,13 +200,15 @@ export class Server {
   /** Progress is shown at once, without asking. */
   private advance(events: readonly Event[]): void {
     const news = new Map(
-      events.filter(event => event.kind === 'progress').map(event => [event.subject, event.values])
+      events
+        .filter(event => event.kind === 'progress')
+        .map(event => [event.subject, progressIn(event.values)])
     );
     const jobs = this.known.get().jobs;
     if (news.size > 0 && jobs.value) {
       const value = jobs.value.map(job => {
         const progress = news.get(job.id);
-        return progress ? { ...job, progress: progress as unknown as Job['progress'] } : job;
+        return progress ? { ...job, progress } : job;
       });
       this.known.set({ jobs: { ...jobs, value } });
     }

@@ -2,6 +2,7 @@
 
 import { ReactWidget } from '@jupyterlab/ui-components';
 
+import { Boundary } from './components/Boundary';
 import { MlexContext, type Mlex } from './context';
 
 export class MlexWidget extends ReactWidget {
@@ -14,6 +15,10 @@ export class MlexWidget extends ReactWidget {
   }
 
   protected override render(): JSX.Element {
-    return <MlexContext.Provider value={this.mlex}>{this.content}</MlexContext.Provider>;
+    return (
+      <MlexContext.Provider value={this.mlex}>
+        <Boundary>{this.content}</Boundary>
+      </MlexContext.Provider>
+    );
   }
 }

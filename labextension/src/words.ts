@@ -85,9 +85,9 @@ export function percent(fraction: number): string {
   return `${Math.round(fraction * 100)} %`;
 }
 
-/** "0.83" */
-export function score(value: number): string {
-  return value.toFixed(2);
+/** "0.83"; "–" where there is none, or where it became NaN. */
+export function score(value: number | null | undefined): string {
+  return typeof value === 'number' && Number.isFinite(value) ? value.toFixed(2) : '–';
 }
 
 /** "hand v4 · 3 slices, 4 classes" without the name. */

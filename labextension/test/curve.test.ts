@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import type { Event } from '@mlex/api';
 
-import { Curve, highest } from '../src/curve';
+import { Curve, highest, progressIn } from '../src/curve';
 
 let id = 0;
 function event(kind: string, values: Event['values']): Event {
@@ -90,4 +90,21 @@ test('a hundred thousand steps are folded in well under a second', () => {
   }
   assert.equal(curve.steps.length, 100_000);
   assert.ok(performance.now() - began < 1000);
+});
+
+test('a class of which nothing was kept apart has no score; text and NaN are none either', () => {
+  const curve = new Curve();
+  const dice_by_class = { pore: 0.5, grain: null, binder: 'NaN' };
+  curve.fold([event('epoch', { epoch: 1, epochs: 4, loss: 1, val_loss: 1, dice: 0.5, dice_by_class })]);
+  assert.deepEqual(curve.epochs[0]?.dice_by_class, { pore: 0.5, grain: null, binder: null });
+});
+
+test('progress that cannot be meant is not shown, and a score that is no number is none', () => {
+  const said = { done: 1, total: 4, unit: 'epoch', fraction: 0.25, eta_s: 'soon', score: '0.5' };
+  assert.deepEqual(progressIn(said), { ...said, eta_s: null, score: null });
+  assert.equal(progressIn({ ...said, done: null }), null);
+  assert.equal(progressIn({ ...said, fraction: 7 })?.fraction, 1);
+  const curve = new Curve();
+  curve.fold([event('progress', said), event('progress', { text: 'nearly' })]);
+  assert.equal(curve.progress?.done, 1);
 });

@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import type { Job } from '@mlex/api';
 
-import { bytes, clock, duration, finds, jobScore, nextName, runLine } from '../src/words';
+import { bytes, clock, duration, finds, jobScore, nextName, runLine, score } from '../src/words';
 
 const JOB: Job = {
   id: 'run-1',
@@ -74,4 +74,8 @@ test('a search finds what has every word', () => {
   assert.ok(finds('sand tun', 'tunet-07', 'sand-tomo'));
   assert.ok(finds('', 'anything'));
   assert.ok(!finds('foam', 'sand-tomo'));
+});
+
+test('a score that is not there is a dash, and never an error', () => {
+  assert.deepEqual([0.834, 1, null, undefined, NaN].map(score), ['0.83', '1.00', '–', '–', '–']);
 });

@@ -25,9 +25,15 @@ export function ClassScores({ job, curve }: { job: Job; curve: Curve | null }): 
             <li key={name}>
               <span className={`mlex-Swatch mlex-mod-c${((value - 1) % 7) + 1}`} aria-hidden="true" />
               <span className="mlex-trunc">{name}</span>
-              <span className="mlex-Bar">
-                <i style={{ width: `${dice * 100}%`, background: `var(--mlex-c${((value - 1) % 7) + 1})` }} />
-              </span>
+              {dice === null ? (
+                <span className="mlex-meta">no labels kept apart</span>
+              ) : (
+                <span className="mlex-Bar">
+                  <i
+                    style={{ width: `${dice * 100}%`, background: `var(--mlex-c${((value - 1) % 7) + 1})` }}
+                  />
+                </span>
+              )}
               <b className="mlex-num">{score(dice)}</b>
             </li>
           );
