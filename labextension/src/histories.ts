@@ -9,6 +9,9 @@ import type { Watched } from './watched';
 
 const PAGE = 10_000;
 
+/** Waits before a history that could not be read is asked for again, in seconds; the last one repeats. */
+const WAITS_S = [1, 2, 4, 8, 15, 30];
+
 export class Histories {
   constructor(
     private readonly client: Client,
@@ -21,7 +24,7 @@ export class Histories {
       const curve = new Curve();
       this.held.set(run, []);
       this.known.set({ curves: { ...this.known.get().curves, [run]: curve } });
-      void this.fillIn(run, curve);
+      void this.fillIn(run, curve, 0);
     }
   }
 
@@ -39,36 +42,57 @@ export class Histories {
     this.drawn();
   }
 
-  /** After a loss: ask again for the histories that could not be read. */
+  /** After a loss: ask at once for the histories that could not be read. */
   refill(): void {
-    const again = [...this.unfilled];
-    this.unfilled.clear();
-    const kept = Object.entries(this.known.get().curves).filter(([run]) => !again.includes(run));
-    this.known.set({ curves: Object.fromEntries(kept) });
-    again.forEach(run => this.watch(run));
+    const waiting = [...this.waiting.keys()];
+    waiting.forEach(run => this.again(run, 0));
   }
 
   clear(): void {
     this.held.clear();
-    this.unfilled.clear();
+    this.waiting.forEach(timer => clearTimeout(timer));
+    this.waiting.clear();
     this.known.set({ curves: {} });
   }
 
-  private async fillIn(run: string, curve: Curve): Promise<void> {
+  /** Read on from where the curve ends; where that fails, again after a while. */
+  private async fillIn(run: string, curve: Curve, failures: number): Promise<void> {
+    const wanted = (): boolean => this.known.get().curves[run] === curve;
     try {
-      for (let after = 0, more = true; more;) {
-        const page = await this.client.get('/events', { query: { after, subject: run, limit: PAGE } });
+      for (let more = true; more;) {
+        const page = await this.client.get('/events', {
+          query: { after: curve.seen, subject: run, limit: PAGE }
+        });
+        if (!wanted()) {
+          return;
+        }
         curve.fold(page);
-        after = page.at(-1)?.id ?? after;
         more = page.length === PAGE;
       }
       curve.fold(this.held.get(run) ?? []);
+      curve.problem = null;
       this.held.delete(run);
     } catch (error) {
+      if (!wanted()) {
+        return;
+      }
       curve.problem = problemIn(error);
-      this.unfilled.add(run);
+      const wait_s = WAITS_S[Math.min(failures, WAITS_S.length - 1)] ?? 30;
+      this.waiting.set(
+        run,
+        setTimeout(() => this.again(run, failures + 1), wait_s * 1000)
+      );
     }
     this.drawn();
+  }
+
+  private again(run: string, failures: number): void {
+    clearTimeout(this.waiting.get(run));
+    this.waiting.delete(run);
+    const curve = this.known.get().curves[run];
+    if (curve) {
+      void this.fillIn(run, curve, failures);
+    }
   }
 
   private drawn(): void {
@@ -76,7 +100,8 @@ export class Histories {
   }
 
   private readonly held = new Map<string, Event[]>();
-  private readonly unfilled = new Set<string>();
+  /** Of the next attempts, by run. */
+  private readonly waiting = new Map<string, ReturnType<typeof setTimeout>>();
 }
 
 function bySubject(events: readonly Event[]): Map<string, Event[]> {

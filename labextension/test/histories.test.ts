@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { mock } from 'node:test';
 
 import type { Client, Event } from '@mlex/api';
 
@@ -70,15 +70,53 @@ test('a long history is read page by page, each after the last', async () => {
 
 test('a history that could not be read says why, and is asked for again', async () => {
   const known = plain();
-  const { client, answer, fail } = server();
+  const { client, asked, answer, fail } = server();
   const histories = new Histories(client, known);
   histories.watch('run-1');
   fail();
   await turn();
   assert.match(known.get().curves['run-1']?.problem?.message ?? '', /cannot be reached/);
   histories.refill();
+  histories.refill();
+  assert.equal(asked.length, 2);
   answer([event(1)]);
   await turn();
   assert.deepEqual(known.get().curves['run-1']?.steps, [1]);
   assert.equal(known.get().curves['run-1']?.problem, null);
+});
+
+test('one failed request is made again by itself, ever more slowly, and what happened meanwhile is there', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const known = plain();
+  const { client, asked, answer, fail } = server();
+  const histories = new Histories(client, known);
+  histories.watch('run-1');
+  answer(Array.from({ length: 10_000 }, (_, i) => event(i + 1)));
+  await turn();
+  fail();
+  await turn();
+  histories.take([event(10_002)]);
+  mock.timers.tick(1000);
+  fail();
+  await turn();
+  mock.timers.tick(1000);
+  assert.deepEqual(asked, [0, 10_000, 10_000]);
+  mock.timers.tick(1000);
+  assert.deepEqual(asked, [0, 10_000, 10_000, 10_000]);
+  answer([event(10_001)]);
+  await turn();
+  assert.equal(known.get().curves['run-1']?.steps.length, 10_002);
+  assert.equal(known.get().curves['run-1']?.problem, null);
+  mock.timers.reset();
+});
+
+test('what another home answers late is not shown', async () => {
+  const known = plain();
+  const { client, answer } = server();
+  const histories = new Histories(client, known);
+  histories.watch('run-1');
+  histories.clear();
+  answer([event(1)]);
+  await turn();
+  assert.deepEqual(known.get().curves, {});
 });
