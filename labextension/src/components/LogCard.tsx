@@ -1,3 +1,4 @@
+import { Clipboard } from '@jupyterlab/apputils';
 import { copyIcon } from '@jupyterlab/ui-components';
 import type { Job } from '@mlex/api';
 import { useEffect, useRef, useState } from 'react';
@@ -43,11 +44,7 @@ export function LogCard({ job }: { job: Job }): JSX.Element {
                 : `last ${count(lines, 'line')}${FINAL.has(job.state) ? '' : ' · following'}`)}
           </span>
           <span className="mlex-end">
-            <IconButton
-              icon={copyIcon}
-              label="Copy log"
-              onClick={() => void navigator.clipboard.writeText(text)}
-            />
+            <IconButton icon={copyIcon} label="Copy log" onClick={() => Clipboard.copyToSystem(text)} />
           </span>
         </>
       }
