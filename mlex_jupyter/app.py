@@ -8,6 +8,7 @@ of the parts underneath, and says clearly what is wrong.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator
@@ -41,6 +42,8 @@ from mlex_jupyter.types import (
     checked,
 )
 from mlex_jupyter.verbs import verb
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mlex_jupyter.catalog import Catalog
@@ -113,10 +116,13 @@ class Mlex:
         return Targets(self.settings)
 
     def keep_moving(self) -> None:
-        """See to it that a supervisor is there."""
+        """See to it that a supervisor is there. What was acknowledged stays so if none can be started just now."""
         from mlex_jupyter.lease import ensure_supervisor
 
-        ensure_supervisor(self.settings)
+        try:
+            ensure_supervisor(self.settings)
+        except OSError as error:
+            log.warning("No supervisor could be started, and jobs wait until one can: %s", error)
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -209,9 +215,9 @@ class Mlex:
     ) -> Model:
         """Publish a finished training in the zoo; the same run and name again is the same version."""
         job = await self.job_list.get(run)
+        trained, file = self.job_list.trained(job), await self.job_list.file(job.id)
         card = {"name": name, "title": title, "tags": tags, "license": license, "citation": citation}
-        file = self.job_list.folder(job.id).job()
-        return await self.zoo.publish(job, self.job_list.trained(job), file, owner=self.settings.user, **card)
+        return await self.zoo.publish(job, trained, file, owner=self.settings.user, **card)
 
     # ------------------------------------------------------------ jobs
 

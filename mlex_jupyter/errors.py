@@ -6,7 +6,11 @@ Every face shows the same two sentences. They become a `Problem` in one place: `
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""The disk, or somebody's share of it, is full."""
 
 
 class MlexError(Exception):
@@ -74,6 +78,14 @@ class TargetError(MlexError):
     def __init__(self, message: str, *, hint: str | None = None, transient: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.transient = transient
+
+
+def of_system(error: OSError) -> MlexError:
+    """What the system refused, in words: a full disk or quota first of all."""
+    if error.errno in NO_ROOM:
+        return Unavailable("The disk is full; what was saved before is whole.", hint="Free some space and do it again.")
+    where = f" ({error.filename})" if error.filename else ""
+    return Unavailable(f"The system refused: {error.strerror or error}{where}.", hint="Run `mlex doctor`.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

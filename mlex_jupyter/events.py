@@ -60,14 +60,20 @@ class Events:
             query = query.where(events.c.kind == kind)
         return await self.store.read(lambda tx: [_event(row) for row in tx.execute(query)])
 
-    async def follow(self, after: int, *, subject: str | None = None) -> AsyncIterator[list[Event]]:
-        """Batches of events after an id, for ever."""
-        seen = None
+    async def follow(
+        self, after: int, *, subject: str | None = None, beat_s: float | None = None
+    ) -> AsyncIterator[list[Event]]:
+        """Batches of events after an id, for ever; an empty one as a sign of life when it was quiet for `beat_s`."""
+        seen, said = None, time.monotonic()
         while True:
+            if beat_s is not None and time.monotonic() - said > beat_s:
+                said = time.monotonic()
+                yield []
             version = self.store.version()
             if version != seen:
                 while batch := await self.after(after, subject=subject):
                     after = batch[-1].id
+                    said = time.monotonic()
                     yield batch
                 seen = version
             await asyncio.sleep(LOOK_EVERY_S)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,10 +30,15 @@ def sync_tree(folder: Path) -> None:
         sync_folder(Path(root))
 
 
+def _beside(path: Path) -> Path:
+    """A name of one's own: two threads, or two machines that share a folder, must not write into one file."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+
+
 def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Replace a file by this content, or leave it as it was."""
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -49,7 +56,7 @@ def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> No
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` when the block ends well."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     try:
         yield beside
         with beside.open("rb+") as file:
@@ -59,6 +66,26 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def read_piece(path: Path, offset: int, size: int) -> tuple[int, bytes, int]:
+    """Where a piece of a file begins, the piece, and how long the file is; a negative offset counts from the end.
+
+    Others write these files: where there is none, or a link, a pipe or a folder in its place, it is as if it were
+    empty, and nothing waits.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return 0, b"", 0
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return 0, b"", 0
+    try:
+        length = os.fstat(descriptor).st_size
+        begin = min(offset, length) if offset >= 0 else max(0, length + offset)
+        return begin, os.pread(descriptor, size, begin), length
+    finally:
+        os.close(descriptor)
 
 
 def create_exclusively(path: Path, content: str) -> None:

@@ -1,6 +1,6 @@
 """A job is a folder and a command. This is the folder, the only thing that engine and run share.
 
-<home>/jobs/<id>/job.json                  written once by the supervisor: everything that the run needs
+<home>/jobs/<id>/job.json                  written by the supervisor: everything that the run needs
 <home>/jobs/<id>/state.json                the supervisor's last word, so that a lost database can be rebuilt
 <home>/jobs/<id>/events.jsonl              appended by the run, a line an event; read by the supervisor
 <home>/jobs/<id>/log.txt                   what the run printed

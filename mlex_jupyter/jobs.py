@@ -6,6 +6,7 @@ The supervisor, and nobody else, makes wishes come true; see lifecycle.py. Here 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
+from mlex_jupyter.files import read_piece
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.settings import Settings
@@ -115,7 +117,10 @@ class Jobs:
                 f"{run.name} is {run.state.value}, so there is no network in it.", hint=f"mlex why {run.name}"
             )
         folder = self.folder(run.id).path
-        trained = Trained.model_validate_json((folder / "model.json").read_bytes())
+        try:
+            trained = Trained.model_validate_json((folder / "model.json").read_bytes())
+        except FileNotFoundError:
+            raise NotFound(f"The folder of {run.name} is gone, and its network with it.", hint="Train again.") from None
         return trained.model_copy(update={"weights": str(folder / trained.weights), "source": run.id})
 
     async def _check_room(self, job: JobFile) -> None:
@@ -146,6 +151,11 @@ class Jobs:
             query = query.where(jobs.c.state == state.value)
         return await self.store.read(lambda tx: [_job(row) for row in tx.execute(query)])
 
+    async def file(self, job_id: str) -> JobFile:
+        """All that a job was to do, as it was acknowledged."""
+        query = select(jobs.c.file).where(jobs.c.id == job_id)
+        return JobFile.model_validate(await self.store.read(lambda tx: tx.execute(query).scalar_one()))
+
     def folder(self, job_id: str) -> JobFolder:
         """Where a job's files are."""
         return JobFolder(self.settings.home / "jobs" / job_id)
@@ -153,14 +163,7 @@ class Jobs:
     async def log(self, run: str, offset: int = 0) -> LogChunk:
         """A piece of the log from an offset; a negative one counts from the end."""
         job = await self.get(run)
-        try:
-            with self.folder(job.id).log.open("rb") as file:
-                size = file.seek(0, 2)
-                start = min(offset, size) if offset >= 0 else max(0, size + offset)
-                file.seek(start)
-                piece = file.read(LOG_AT_ONCE)
-        except FileNotFoundError:
-            return LogChunk(text="", offset=0, final=job.state.final)
+        start, piece, size = await asyncio.to_thread(read_piece, self.folder(job.id).log, offset, LOG_AT_ONCE)
         if not job.state.final or len(piece) == LOG_AT_ONCE:  # a line that is cut off waits until it is whole
             piece = piece[: piece.rfind(b"\n") + 1] or (piece if len(piece) == LOG_AT_ONCE else b"")
         end = start + len(piece)

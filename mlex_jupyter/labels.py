@@ -126,8 +126,9 @@ class Labels:
         """A place to write to, gone at the end; so is what a killed process left there long ago."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self.folder.glob(".incoming-*"):
-            if time.time() - left.stat().st_mtime > FORGOTTEN_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # its owner has just finished
+                if time.time() - left.stat().st_mtime > FORGOTTEN_S:
+                    shutil.rmtree(left, ignore_errors=True)
         beside = self.folder / new_id(".incoming")
         try:
             yield beside

@@ -10,11 +10,28 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlex_jupyter.settings import Settings
 
 LOCK = "supervisor.lock"
+OF_A_RUN = (
+    "MLEX_JOB",
+    "MLEX_JOB_FOLDER",
+    "MLEX_ATTEMPT",
+    "MLEX_CPUS",
+    "MLEX_TIME_LIMIT_S",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
+
+
+def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables without those that a run has for itself: what a run starts must not take them for its own."""
+    if "MLEX_JOB" not in environment:
+        return dict(environment)
+    return {name: value for name, value in environment.items() if name not in OF_A_RUN}
 
 
 def take(settings: Settings) -> int | None:
@@ -48,7 +65,7 @@ def ensure_supervisor(settings: Settings) -> None:
             subprocess.Popen(
                 [sys.executable, "-P", "-m", "mlex_jupyter.supervisor", str(descriptor)],
                 cwd=settings.home,
-                env={**os.environ, **settings.environment()},
+                env={**outside_of_jobs(os.environ), **settings.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

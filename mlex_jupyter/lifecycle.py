@@ -12,6 +12,7 @@ attempt without a native id knows that its submission may or may not have happen
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import traceback
@@ -29,7 +30,7 @@ from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.runevents import Found, read_events, summary
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Row, Store, current_epoch, jobs
-from mlex_jupyter.targets import Seen, Targets
+from mlex_jupyter.targets import Seen, Target, Targets
 from mlex_jupyter.types import Ending, JobFile, JobState, Result
 
 T = TypeVar("T")
@@ -44,10 +45,20 @@ class Superseded(Exception):
     """Another supervisor reigns; whatever this one knows is old."""
 
 
+LARGE = ("request", "file", "progress", "metrics", "outputs")
+SLIM = [column for column in jobs.c if column.name not in LARGE]
+
+
 def unfinished(tx: Connection) -> list[Row]:
-    """The jobs that have not ended, the oldest first."""
-    query = select(jobs).where(jobs.c.state.in_([state.value for state in ACTIVE])).order_by(jobs.c.number)
+    """The jobs that have not ended, the oldest first, without what is large and does not change."""
+    query = select(*SLIM).where(jobs.c.state.in_([state.value for state in ACTIVE])).order_by(jobs.c.number)
     return list(tx.execute(query))
+
+
+def job_files(tx: Connection, ids: list[str]) -> dict[str, JobFile]:
+    """What these jobs are to do."""
+    rows = tx.execute(select(jobs.c.id, jobs.c.file).where(jobs.c.id.in_(ids)))
+    return {row.id: JobFile.model_validate(row.file) for row in rows}
 
 
 class Lifecycle:
@@ -62,7 +73,9 @@ class Lifecycle:
         self._rows: list[Row] = []
         self._files: dict[str, JobFile] = {}
         self._active: dict[str, list[JobFile]] = {}  # what was started, by target
+        self._full: set[str] = set()  # targets at which an older job waits for room
         self._told: dict[str, float] = {}  # native ids that were told to stop, and when
+        self._complained: set[str] = set()
         self._version: int | None = None
         self._loaded = self._asked_states = 0.0
 
@@ -82,9 +95,11 @@ class Lifecycle:
 
     async def _reload(self) -> None:
         self._rows = await self.store.read(unfinished)
-        known = self._files
-        self._files = {row.id: known.get(row.id) or JobFile.model_validate(row.file) for row in self._rows}
-        self._active = {}
+        unknown = [row.id for row in self._rows if row.id not in self._files]
+        if unknown:
+            self._files |= await self.store.read(partial(job_files, ids=unknown))
+        self._files = {row.id: self._files[row.id] for row in self._rows}
+        self._active, self._full = {}, set()
         for row in self._rows:
             if row.state != JobState.WAITING:
                 self._active.setdefault(row.target, []).append(self._files[row.id])
@@ -95,16 +110,29 @@ class Lifecycle:
             await move(row)
         except (Superseded, Unavailable):
             raise
-        except MlexError as error:
-            await self._end(row, JobState.FAILED, message=error.message, hint=error.hint)
-        except OSError as error:
-            reason = f"{error.strerror or error}; trying again"
-            if reason != row.reason:  # said once; then it is tried at the next reload, not as fast as one can write
-                await self._change(row, reason=reason)
         except Exception as error:
-            traceback.print_exc()
-            message = f"It could not be handled: {type(error).__name__}: {error}."
-            await self._end(row, JobState.FAILED, message=message, hint="Look at supervisor.log in the home folder.")
+            await self._went_wrong(row, error)
+
+    async def _went_wrong(self, row: Row, error: Exception) -> None:
+        match error:
+            case TargetError(transient=True, message=message) | OSError(strerror=str(message)):
+                reason = f"{message.rstrip('.')}; trying again"
+                if reason != row.reason:  # said once; then tried at the next reload, not as fast as one can write
+                    await self._change(row, reason=reason)
+            case MlexError():
+                await self._end(row, JobState.FAILED, message=error.message, hint=error.hint)
+            case _:
+                traceback.print_exception(error)
+                message = f"It could not be handled: {type(error).__name__}: {error}."
+                hint = "Look at supervisor.log in the home folder."
+                await self._end(row, JobState.FAILED, message=message, hint=hint)
+
+    def _target(self, row: Row) -> Target:
+        """A job's target. One that is not there any more changes no state, as one that does not answer."""
+        try:
+            return self.targets.get(row.target)
+        except MlexError as error:
+            raise TargetError(error.message, hint=error.hint, transient=True) from error
 
     # ------------------------------------------------------------ wishes
 
@@ -141,7 +169,12 @@ class Lifecycle:
         for job in await self._followed(row):
             if job.state != JobState.DONE:
                 return f"after {job.name} (Dependency)"
-        return self.targets.get(row.target).room(self._files[row.id], self._active.get(row.target, []))
+        if row.target in self._full:  # the oldest comes first, however small the others are
+            return "behind older jobs (Priority)"
+        reason = self._target(row).room(self._files[row.id], self._active.get(row.target, []))
+        if reason is not None:
+            self._full.add(row.target)
+        return reason
 
     async def _begin(self, row: Row) -> None:
         """Commit the attempt's number, then start it."""
@@ -154,28 +187,23 @@ class Lifecycle:
 
     async def _submit(self, row: Row) -> None:
         """Start an attempt that has no native id: perhaps for the first time, perhaps its answer was lost."""
-        target, folder = self.targets.get(row.target), self._folder(row)
+        target, folder = self._target(row), self._folder(row)
         native_id = await target.find(row.id, row.attempt)
         if native_id is None and folder.claimed(row.attempt):
             await self._judge(row, Seen(state=JobState.LOST, reason="its process is gone"))
             return
-        try:
-            if native_id is None:
-                JobFolder.make(folder.path, self._files[row.id])
-                command = [sys.executable, "-P", "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
-                native_id = await target.submit(self._files[row.id], str(folder.path), command)
-                failpoint("supervisor.after_submit")
-        except TargetError as error:
-            if not error.transient:
-                raise
-        else:
-            await self._change(row, native_id=native_id, reason=None)
+        if native_id is None:
+            JobFolder.make(folder.path, self._files[row.id])
+            command = [sys.executable, "-P", "-m", "mlex_jupyter.learn.run", str(folder.path), str(row.attempt)]
+            native_id = await target.submit(self._files[row.id], str(folder.path), command)
+            failpoint("supervisor.after_submit")
+        await self._change(row, native_id=native_id, reason=None)
 
     async def _stop(self, row: Row) -> None:
         """Tell a run to save and go; after the grace, end it."""
         told = self._told.setdefault(row.native_id, time.monotonic())
         force = time.monotonic() - told > self.settings.stop_grace_s
-        await self.targets.get(row.target).cancel(row.native_id, force=force)
+        await self._target(row).cancel(row.native_id, force=force)
 
     # ------------------------------------------------------------ running
 
@@ -203,9 +231,10 @@ class Lifecycle:
         for name in {row.target for row in rows}:
             mine = [row for row in rows if row.target == name]
             try:
-                seen = await self.targets.get(name).states([row.native_id for row in mine])
-            except TargetError:
-                continue  # a target that does not answer changes no state
+                seen = await self._target(mine[0]).states([row.native_id for row in mine])
+            except Exception as error:
+                self._complain(f"{name} does not say how its jobs are: {error}")
+                continue
             for row in mine:
                 await self._step(row, partial(self._judge, seen=seen[row.native_id]))
 
@@ -264,7 +293,7 @@ class Lifecycle:
             )
 
         if row.native_id is not None:  # whatever it started and left behind must not meet the next attempt
-            await self.targets.get(row.target).cancel(row.native_id, force=True)
+            await self._target(row).cancel(row.native_id, force=True)
         await self._take_in_all(row)
         self._closed(await self._write(decide))
 
@@ -297,16 +326,20 @@ class Lifecycle:
         offset = await self.store.read(
             lambda tx: tx.execute(select(jobs.c.offset).where(jobs.c.id == row.id)).scalar_one()
         )
-        while (found := read_events(self._folder(row).events, offset)).end > offset:
-            await self._write(partial(take_in, row=row, found=found, begin=offset))
-            offset = found.end
+        try:
+            while (found := read_events(self._folder(row).events, offset)).end > offset:
+                await self._write(partial(take_in, row=row, found=found, begin=offset))
+                offset = found.end
+        except OSError as error:  # what it said is lost, its end is not
+            self._complain(f"{row.name}: its events cannot be read: {error}")
 
     def _closed(self, row: Row) -> None:
         """Nothing more will come from this attempt."""
         self._note(row)
         if row.native_id is not None:
             self._told.pop(row.native_id, None)
-            self.targets.get(row.target).forget(row.native_id)
+            with contextlib.suppress(TargetError):
+                self._target(row).forget(row.native_id)
 
     # ------------------------------------------------------------ writing
 
@@ -323,7 +356,13 @@ class Lifecycle:
         try:
             self._folder(row).note_state({"state": row.state, "attempt": row.attempt, "native_id": row.native_id})
         except OSError as error:
-            print(f"{row.name}: state.json could not be written: {error}.", file=sys.stderr, flush=True)
+            self._complain(f"{row.name}: state.json could not be written: {error}")
+
+    def _complain(self, text: str) -> None:
+        """Say something in the supervisor's log, once."""
+        if text not in self._complained:
+            self._complained.add(text)
+            print(text, file=sys.stderr, flush=True)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         def checked(tx: Connection) -> T:

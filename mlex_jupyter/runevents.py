@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue, ValidationError
 from pydantic_core import from_json
 
+from mlex_jupyter.files import read_piece
 from mlex_jupyter.types import Progress
 
 KINDS = frozenset({"metrics", "epoch", "progress", "picture", "note"})
@@ -42,26 +41,12 @@ class Found(NamedTuple):
 
 def read_events(path: Path, offset: int) -> Found:
     """The whole lines after an offset; one that is not an event of a run is passed over."""
-    piece = _piece(path, offset)
+    _, piece, _ = read_piece(path, offset, AT_ONCE)
     whole = piece.rfind(b"\n") + 1
     if not whole and len(piece) == AT_ONCE:
         whole = AT_ONCE  # a line without an end: pass over it
     lines = piece[:whole].split(b"\n")
     return Found([said for line in lines if (said := _parse(line))], offset + whole)
-
-
-def _piece(path: Path, offset: int) -> bytes:
-    """What stands there from the offset on; nothing where there is no plain file, and no waiting for a pipe."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return b""
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.pread(descriptor, AT_ONCE, offset)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(line: bytes) -> Said | None:
@@ -74,6 +59,8 @@ def _parse(line: bytes) -> Said | None:
     except (ValueError, KeyError, TypeError):
         return None
     if not isinstance(kind, str) or kind not in KINDS or not isinstance(values, dict):
+        return None
+    if kind == "progress" and (values := _progress(values)) is None:
         return None
     at = record.get("time")
     return Said(float(at) if isinstance(at, int | float) and 0 <= at <= LATEST else time.time(), kind, values)
@@ -92,8 +79,8 @@ def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, An
     changes: dict[str, Any] = {}
     metrics = dict(before)
     for event in events:
-        if event.kind == "progress" and (progress := _progress(event.values)):
-            changes["progress"] = progress
+        if event.kind == "progress":
+            changes["progress"] = event.values
         elif event.kind == "epoch":
             metrics |= {name: value for name, value in _numbers(event.values) if name not in ("epoch", "epochs")}
     return changes | {"metrics": metrics}

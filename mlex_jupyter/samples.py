@@ -17,13 +17,14 @@ async def add_sample(
     """Make and register the sample of that name; what is there already is kept."""
     if not NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name for a dataset.", hint="Use letters, digits, '.', '_' and '-'.")
-    folder = catalog.settings.home / "data" / name
+    folder = catalog.settings.home / "data" / f"{name}.{texture}-{seed}-{slices}x{size}"
     try:
         known = await catalog.get(name)
     except NotFound:
         known = None
-    if known is not None and (known.shape != (slices, size, size) or known.uri != str(folder / "volume.zarr")):
-        raise Conflict(f"{name} is there already, and is another volume.", hint="Choose a name: mlex sample --name …")
+    if known is not None and known.uri != str(folder / "volume.zarr"):
+        hint = "Choose another name: mlex sample --name …"
+        raise Conflict(f"{name} is there already, with another size, seed or texture.", hint=hint)
     classes = await asyncio.to_thread(make, folder, size, slices, seed, texture)
     volume = str(folder / "volume.zarr")
     data = await catalog.register(volume, name=name, axes="zyx", tags=("sample",))

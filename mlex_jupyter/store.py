@@ -146,6 +146,7 @@ class Store:
             settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             store = cls(settings.home / "mlex.db")
             store._migrate()
+            store.path.chmod(0o600)
         except (OSError, DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
             raise Unavailable(

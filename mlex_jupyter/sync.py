@@ -17,7 +17,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlex_jupyter.errors import Conflict, MlexError
+from mlex_jupyter.errors import Conflict, MlexError, of_system
 from mlex_jupyter.faces.outline import functions
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Engine:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except OSError as error:
+            raise of_system(error) from error
         except BaseException:
             future.cancel()
             raise

@@ -269,7 +269,7 @@ class Resources(Record):
     """What a job asks of its target."""
 
     cpus: int | None = Field(None, ge=1, le=4096, description="Processor cores; left out, what suits the target.")
-    gpus: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
+    gpus: int | None = Field(None, ge=0, le=1024, description="Whole GPUs; left out, what suits the target.")
     memory_gb: float = Field(
         4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -107,6 +108,9 @@ class Zoo:
                 hint = nearest(name, known) or f"It has {', '.join(known)}."
                 raise Invalid(f"{architecture.name} has no parameter {name!r}.", hint=hint)
         complete = {name: params.get(name, field.get("default")) for name, field in known.items()}
+        for name, value in complete.items():
+            if isinstance(value, float) and not math.isfinite(value):  # no bound of a schema refuses NaN
+                raise Invalid(f"{architecture.name}: {name} = {value} will not do: it must be a finite number.")
         try:
             fastjsonschema.compile(schema, use_default=False)(complete)
         except fastjsonschema.JsonSchemaValueException as error:

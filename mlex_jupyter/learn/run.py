@@ -7,13 +7,12 @@ attempt claimed and ends without effect.
 from __future__ import annotations
 
 import contextlib
-import errno
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mlex_jupyter.errors import Conflict, Invalid, MlexError
+from mlex_jupyter.errors import NO_ROOM, Conflict, Invalid, MlexError
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.attempt import Attempt, Stopped
@@ -74,7 +73,7 @@ def work(attempt: Attempt) -> Callable[[Attempt], Result]:
 
 def in_plain_words(error: Exception) -> tuple[str, str | None]:
     """One sentence for people and what to do; the traceback is in the log."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return "The disk is full; what was saved before is whole.", "Free some space, then resume the run."
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "It ran out of memory.", "Use a smaller batch or patch, or a target with more memory, and resume."
@@ -93,7 +92,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1], int(sys.argv[2])))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         with contextlib.suppress(OSError):  # the log may be on that disk too
             traceback.print_exc()

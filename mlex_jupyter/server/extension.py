@@ -148,7 +148,7 @@ class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
             self.close(1011, "the stream broke off; connect again")
 
     def on_message(self, message: str | bytes) -> None:
-        """The stream goes one way; what comes back is only a sign of life."""
+        """The stream goes one way: whatever is sent is passed over."""
 
     def on_close(self) -> None:
         """Stop sending."""

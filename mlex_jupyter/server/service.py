@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.errors import Invalid, MlexError, Unavailable
+from mlex_jupyter.errors import Invalid, MlexError, Unavailable, of_system
 from mlex_jupyter.server.config import settings_from
 from mlex_jupyter.server.http import Answer, Router, as_answer
 from mlex_jupyter.server.pictures import picture_of
 from mlex_jupyter.types import Event
 
 log = logging.getLogger(__name__)
+BEAT_S = 15
 EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
 
 
@@ -44,13 +45,16 @@ class Service:
             return await self.router.answer(method, path, query, body)
         except MlexError as error:
             return as_answer(error)
+        except OSError as error:
+            log.warning("%s %s: %s", method, path, error)
+            return as_answer(of_system(error))
         except Exception:
             log.exception("%s %s failed", method, path)
             return as_answer(MlexError("The server failed at this; its log says why.", hint="Run `mlex doctor`."))
 
     async def stream(self, after: int) -> AsyncIterator[bytes]:
-        """The events after an id as JSON arrays, for ever."""
-        async for batch in self.mlex.event_stream.follow(after):
+        """The events after an id as JSON arrays, for ever; an empty one where a while brought nothing."""
+        async for batch in self.mlex.event_stream.follow(after, beat_s=BEAT_S):
             yield EVENTS.dump_json(batch)
 
     async def warm_up(self) -> None:

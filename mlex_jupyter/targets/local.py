@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from mlex_jupyter.errors import TargetError
+from mlex_jupyter.lease import outside_of_jobs
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.targets.base import Seen
 from mlex_jupyter.types import JobFile, JobState, TargetInfo
@@ -36,9 +37,11 @@ class LocalTarget:
 
     async def submit(self, job: JobFile, folder: str, command: Sequence[str]) -> str:
         """Start the command in a session of its own, so that it outlives whoever started it."""
-        gpus = self._free_gpus()[: job.spec.resources.gpus]
+        gpus = self._free_gpus()[: self._gpus_of(job)]
+        if len(gpus) < self._gpus_of(job):
+            raise TargetError("The GPUs are used by another home's jobs.", transient=True)
         environment = {
-            **os.environ,
+            **outside_of_jobs(os.environ),
             "MLEX_JOB": job.id,
             "MLEX_CPUS": str(cores(job, self.settings)),
             "OMP_NUM_THREADS": str(cores(job, self.settings)),
@@ -97,7 +100,7 @@ class LocalTarget:
                 os.kill(pid, signal.SIGTERM)
         elif began in (int(start), None) and force:  # a number is not given again while its session lives
             for process in _session(pid):
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, signal.SIGKILL)
 
     def forget(self, native_id: str) -> None:
@@ -111,8 +114,8 @@ class LocalTarget:
         total, taken = self.settings.local_cpus, sum(cores(other, self.settings) for other in others)
         if taken + cores(job, self.settings) > total:
             return f"{taken} of {total} cores are in use (Resources)"
-        gpus = sum(other.spec.resources.gpus for other in others)
-        if gpus + job.spec.resources.gpus > len(self._gpus):
+        gpus = sum(self._gpus_of(other) for other in others)
+        if gpus + self._gpus_of(job) > len(self._gpus):
             return f"{gpus} of {len(self._gpus)} GPUs are in use (Resources)"
         return None
 
@@ -140,10 +143,18 @@ class LocalTarget:
     def _gpus(self) -> list[int]:
         if self.settings.local_gpus is not None:
             return list(range(self.settings.local_gpus))
+        given = outside_of_jobs(os.environ).get("CUDA_VISIBLE_DEVICES", "all").split(",")
+        if given != ["all"]:
+            return [int(number) for number in given if number.isdigit()]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True)
             return list(range(len(listed.stdout.splitlines())))
         return []
+
+    def _gpus_of(self, job: JobFile) -> int:
+        """How many a job takes: what it asks for, else one for learning where there is one."""
+        asked = job.spec.resources.gpus
+        return asked if asked is not None else min(1, len(self._gpus)) * (job.spec.task.kind != "run")
 
     def _free_gpus(self) -> list[int]:
         if not self._gpus:
@@ -160,9 +171,9 @@ def cores(job: JobFile, settings: Settings) -> int:
 
 def _our_processes() -> Iterator[tuple[psutil.Process, list[str]]]:
     """The runs on this machine: `python -m mlex_jupyter.learn.run FOLDER ATTEMPT`, zombies aside."""
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if len(command) >= 4 and command[-3] == OURS:
+    for process in psutil.process_iter(["cmdline", "uids"]):
+        command, uids = process.info["cmdline"] or [], process.info["uids"]
+        if len(command) >= 4 and command[-3] == OURS and uids and uids.real == os.getuid():
             yield process, command
 
 

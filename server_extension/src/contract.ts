@@ -659,7 +659,7 @@ export interface components {
             /**
              * @default {
              *       "cpus": null,
-             *       "gpus": 0,
+             *       "gpus": null,
              *       "memory_gb": 4,
              *       "minutes": null,
              *       "nodes": 1,
@@ -958,10 +958,10 @@ export interface components {
             cpus?: number | null;
             /**
              * Gpus
-             * @description Whole GPUs.
-             * @default 0
+             * @description Whole GPUs; left out, what suits the target.
+             * @default null
              */
-            gpus?: number;
+            gpus?: number | null;
             /**
              * Memory Gb
              * @description Memory in GB: what the run keeps to, and what a scheduler holds it to.

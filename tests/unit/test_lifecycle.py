@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.errors import TargetError
+from mlex_jupyter.errors import NotFound, TargetError
 from mlex_jupyter.learn.run import FULL
 from mlex_jupyter.lifecycle import Superseded
 from mlex_jupyter.store import jobs
-from mlex_jupyter.targets import Seen
+from mlex_jupyter.targets import Seen, Target
 from mlex_jupyter.types import Dataset, Job, JobState, Result, now
 from tests.engine import Hand, fill, settings_of, small_disk, spec
 from tests.servers import end_processes_of
@@ -79,10 +79,35 @@ async def test_jobs_wait_for_cores_and_say_so(hand: Hand) -> None:
     await hand.until_state(first, JobState.RUNNING)
     waiting = await hand.jobs.get(second.id)
     assert (waiting.state, waiting.reason) == (JobState.WAITING, "3 of 4 cores are in use (Resources)")
-    third = await hand.submit(spec("/bin/true", cpus=1))
-    await hand.until_state(third, JobState.DONE)
     await hand.jobs.cancel(first.id)
     await hand.until_state(second, JobState.DONE)
+
+
+async def test_a_large_job_is_not_overtaken_for_ever_by_small_ones(hand: Hand) -> None:
+    first = await hand.submit(spec(*SLEEP, cpus=3))
+    large = await hand.submit(spec("/bin/true", cpus=4))
+    small = await hand.submit(spec("/bin/true", cpus=1))
+    await hand.until_state(first, JobState.RUNNING)
+    assert (await hand.jobs.get(small.id)).reason == "behind older jobs (Priority)"
+    await hand.jobs.cancel(first.id)
+    await hand.until_state(large, JobState.DONE)
+    await hand.until_state(small, JobState.DONE)
+
+
+async def test_a_target_that_is_gone_for_a_while_changes_no_state(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await hand.submit(spec(*SLEEP))
+    await hand.until_state(job, JobState.RUNNING)
+    with monkeypatch.context() as gone:
+        gone.setattr(hand.life.targets, "get", _no_target)
+        await hand.jobs.cancel(job.id)
+        for _ in range(20):
+            await hand.life.look()
+        assert (await hand.jobs.get(job.id)).state == JobState.RUNNING
+    assert (await hand.until_ended(job)).state == JobState.CANCELLED
+
+
+def _no_target(name: str) -> Target:
+    raise NotFound(f"There is no target {name!r}.")
 
 
 async def test_a_job_follows_others_once_they_are_done(hand: Hand) -> None:
