@@ -20,10 +20,15 @@ import { progressIn } from './curve';
 import { Histories } from './histories';
 import { LISTS, NOTHING, type Known, type ListName } from './known';
 import { problemIn } from './problems';
+import { Runs } from './runs';
+import { Turns } from './turns';
 import { Watched } from './watched';
-import { FINAL } from './words';
 
 const START_AGAIN_MS = 3000;
+
+/** How many runs are listed; those that have not ended are, however old they are. */
+const NEWEST = 200;
+const ALL = 1000;
 
 type Task = Job['spec']['task'];
 
@@ -101,32 +106,39 @@ export class Server {
   }
 
   /** Ask for one list anew; asked again meanwhile, it is asked once more afterwards. */
-  async refresh(name: ListName): Promise<void> {
-    if (this.asking.has(name)) {
-      this.asking.set(name, true);
-      return;
-    }
-    do {
-      this.asking.set(name, false);
-      await this.ask(name);
-    } while (this.asking.get(name));
-    this.asking.delete(name);
+  refresh(name: ListName): Promise<void> {
+    return this.turns.take(name, () => (name === 'jobs' ? this.askForRuns() : this.ask(name)));
   }
 
   /** An old value stays on the screen when asking fails. */
-  private async ask(name: ListName): Promise<void> {
+  private async ask(name: Exclude<ListName, 'jobs'>): Promise<void> {
     try {
       const value = await this.lists[name]();
       this.known.set({ [name]: { value, problem: null } });
       if (name === 'datasets') {
         await this.refreshLabels(value as readonly Dataset[]);
       }
-      if (name === 'jobs') {
-        this.watchRunning(value as readonly Job[]);
-      }
     } catch (error) {
       this.known.set({ [name]: { value: this.known.get()[name].value, problem: problemIn(error) } });
     }
+  }
+
+  private async askForRuns(): Promise<void> {
+    const number = this.runs.asking();
+    const list = (state: Job['state'] | null): Promise<readonly Job[]> =>
+      this.client.get('/jobs', { query: { state, limit: state ? ALL : NEWEST } });
+    try {
+      const lists = await Promise.all(([null, 'waiting', 'queued', 'running'] as const).map(list));
+      this.hear(lists.flat(), number);
+    } catch (error) {
+      this.known.set({ jobs: { ...this.known.get().jobs, problem: problemIn(error) } });
+    }
+  }
+
+  /** Have a run among those that are known, however old it is. */
+  async find(run: string): Promise<void> {
+    const number = this.runs.asking();
+    this.hear([await this.client.get('/jobs/{run}', { path: { run } })], number);
   }
 
   /** Have a run's curve, from its first event on, and keep it growing. */
@@ -137,15 +149,15 @@ export class Server {
   // ------------------------------------------------------------ what a person can do
 
   async submit({ task, name, target, key }: Wish): Promise<Job> {
-    return this.heard(await this.client.post('/jobs', { body: { task, name, target, key } }));
+    return this.answered(this.client.post('/jobs', { body: { task, name, target, key } }));
   }
 
   async cancel(run: string): Promise<Job> {
-    return this.heard(await this.client.post('/jobs/{run}/cancel', { path: { run } }));
+    return this.answered(this.client.post('/jobs/{run}/cancel', { path: { run } }));
   }
 
   async resume(run: string): Promise<Job> {
-    return this.heard(await this.client.post('/jobs/{run}/resume', { path: { run } }));
+    return this.answered(this.client.post('/jobs/{run}/resume', { path: { run } }));
   }
 
   async publish(run: string, name: string): Promise<Model> {
@@ -193,7 +205,9 @@ export class Server {
     const stale = new Set([...kinds].flatMap(kind => STALE[kind] ?? []));
     stale.forEach(name => void this.refresh(name));
     const moved = events.filter(event => event.kind === 'state' || event.kind === 'submitted');
-    new Set(moved.map(event => event.subject)).forEach(run => void this.look(run));
+    new Set(moved.map(event => event.subject)).forEach(
+      run => void this.turns.take(run, () => this.look(run))
+    );
     this.advance(events);
   }
 
@@ -214,26 +228,28 @@ export class Server {
     }
   }
 
-  /** Ask how a job stands, and tell those who wait for its end. */
+  /** Ask how a job stands. */
   private async look(run: string): Promise<void> {
     try {
-      const before = this.job(run);
-      const job = this.heard(await this.client.get('/jobs/{run}', { path: { run } }));
-      if (before && !FINAL.has(before.state) && FINAL.has(job.state)) {
-        this._ended.emit(job);
-      }
+      await this.find(run);
     } catch (error) {
       this.known.set({ jobs: { ...this.known.get().jobs, problem: problemIn(error) } });
     }
   }
 
-  private heard(job: Job): Job {
-    const { jobs } = this.known.get();
-    const others = (jobs.value ?? []).filter(other => other.id !== job.id);
-    const value = [job, ...others].sort((a, b) => (a.id < b.id ? 1 : -1));
-    this.known.set({ jobs: { value, problem: null } });
-    this.watchRunning([job]);
+  /** What a request has made of a job. */
+  private async answered(answer: Promise<Job>): Promise<Job> {
+    const number = this.runs.asking();
+    const job = await answer;
+    this.hear([job], number);
     return job;
+  }
+
+  private hear(told: readonly Job[], number: number): void {
+    const { runs, ended } = this.runs.hear(this.known.get().jobs.value ?? [], told, number);
+    this.known.set({ jobs: { value: runs, problem: null } });
+    this.watchRunning(told);
+    ended.forEach(job => this._ended.emit(job));
   }
 
   private watchRunning(jobs: readonly Job[]): void {
@@ -298,11 +314,10 @@ export class Server {
     datasets: async () => imagesFirst(await this.client.get('/datasets', {})),
     models: () => this.client.get('/models', {}),
     architectures: () => this.client.get('/architectures', {}),
-    targets: () => this.client.get('/targets', {}),
-    jobs: () => this.client.get('/jobs', {})
+    targets: () => this.client.get('/targets', {})
   };
-  /** Lists on their way, and whether they were asked for again since. */
-  private readonly asking = new Map<ListName, boolean>();
+  private readonly turns = new Turns();
+  private readonly runs = new Runs();
   private readonly _ended = new Signal<this, Job>(this);
   private starting = false;
   private lost: number | null = null;

@@ -1,6 +1,8 @@
-import { useEffect } from 'react';
+import type { Job, Problem } from '@mlex/api';
+import { useEffect, useState } from 'react';
 
 import { useKnown, useMlex } from '../context';
+import { problemIn } from '../problems';
 import { Loading } from './Loading';
 import { ProblemBox } from './ProblemBox';
 import { ClassScores } from './ClassScores';
@@ -16,24 +18,18 @@ import { RunResult } from './RunResult';
 
 /** One run: how far it is, what it sees, its curves, its log, where it comes from. */
 export function RunView({ run }: { run: string }): JSX.Element {
-  const { jobs, curves, connection } = useKnown();
+  const { curves, connection } = useKnown();
   const { server } = useMlex();
-  const job = jobs.value?.find(each => each.id === run);
+  const { job, problem } = useRun(run);
   const curve = curves[run] ?? null;
   useEffect(() => server.watch(run), [run, curve === null]);
 
   if (!job) {
-    return jobs.value === null ? (
-      <Loading what="the run" />
-    ) : (
-      <ProblemBox
-        problem={{
-          code: 'not_found',
-          message: `There is no run ${run} here.`,
-          hint: 'Close this tab.',
-          transient: false
-        }}
-      />
+    return (
+      <>
+        <Notice />
+        {problem ? <ProblemBox problem={problem} /> : <Loading what="the run" />}
+      </>
     );
   }
   const training = job.spec.task.kind === 'train';
@@ -66,4 +62,24 @@ export function RunView({ run }: { run: string }): JSX.Element {
       <Lineage job={job} />
     </div>
   );
+}
+
+/** A run; one that is not in the list, as there are many newer ones, is asked for by itself. */
+function useRun(run: string): { job: Job | undefined; problem: Problem | null } {
+  const { jobs, connection } = useKnown();
+  const { server } = useMlex();
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const job = jobs.value?.find(each => each.id === run);
+  const missing = jobs.value !== null && job === undefined;
+  useEffect(() => {
+    let wanted = missing;
+    setProblem(null);
+    if (missing) {
+      server.find(run).catch((error: unknown) => wanted && setProblem(problemIn(error)));
+    }
+    return () => {
+      wanted = false;
+    };
+  }, [run, missing, connection.status]);
+  return { job, problem };
 }
