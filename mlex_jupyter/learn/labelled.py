@@ -6,6 +6,7 @@ and next to a region that judges nothing is trained on. Classes are 0 to K-1 her
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,6 +57,7 @@ class Labelled:
         self.preprocessing: Preprocessing = grey.fit(self.volume)
         self._judging = self._split(validation, np.random.default_rng([seed, 1]))
         self._cache: OrderedDict[int, Slice] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def judging(self) -> list[int]:
@@ -64,13 +66,14 @@ class Labelled:
 
     def __getitem__(self, z: int) -> Slice:
         """A slice with its labels; those used lately stay in memory."""
-        if z not in self._cache:
-            self._cache[z] = self._load(z)
-            size = self._cache[z].image_CYX.nbytes + 2 * self._cache[z].train_YX.nbytes
-            while len(self._cache) > max(2, CACHE_BYTES // size):
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(z)
-        return self._cache[z]
+        with self._lock:  # crops are cut in a thread of their own while slices are judged
+            if z not in self._cache:
+                self._cache[z] = self._load(z)
+                size = self._cache[z].image_CYX.nbytes + 2 * self._cache[z].train_YX.nbytes
+                while len(self._cache) > max(2, CACHE_BYTES // size):
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(z)
+            return self._cache[z]
 
     def judged_pixels(self) -> int:
         """How many labelled pixels judge."""

@@ -72,6 +72,7 @@ class Training:
         self.state = self._fresh()
         self.fit = fit_for(self.state.network, builder, self.all_params, self.device, job.spec.resources.memory_gb)
         self.weights_C = torch.from_numpy(self.crops.weights()).to(self.device)
+        self.judged_pixels = self.labelled.judged_pixels()
         self._say_what()
 
     def _fresh(self) -> State:
@@ -102,8 +103,9 @@ class Training:
         note(f"{slices} → {params.batch * params.steps_per_epoch} crops of {crops.side} × {crops.side} an epoch")
         if crops.side != params.patch:
             note(f"Crops of {params.patch} do not fit these slices and this network; {crops.side} is used")
-        judged = labelled.judged_pixels()
-        note(f"{sum(crops.counts)} labelled pixels to train on, {judged} kept apart for validation")
+        note(f"{sum(crops.counts)} labelled pixels to train on, {self.judged_pixels} kept apart for validation")
+        if not self.judged_pixels:
+            note("There are too few labels to keep any apart: no Dice, and the newest weights count as the best")
         count = sum(parameter.numel() for parameter in self.state.network.parameters())
         note(f"{self.architecture.title}, {count / 1e6:.2f} M parameters, on {machine.in_words(self.device)}")
 
@@ -182,10 +184,29 @@ class Training:
 
     def _end_of_epoch(self) -> None:
         epoch = self.standing.epoch + 1
+        loss = self.standing.loss_sum / self.params.steps_per_epoch
+        self.standing = self._moved(epoch=epoch, loss_sum=0.0)
+        dice = None
+        if self.judged_pixels:
+            dice = self._judge(epoch, loss)
+        else:
+            self._keep_newest(epoch, loss)
+        self._picture(epoch, dice)
+        self._checkpoint()
+        self._progress()
+
+    def _keep_newest(self, epoch: int, loss: float) -> None:
+        """With nothing to judge by, no epoch can be called the best."""
+        self.state.keep()
+        self.standing = self._moved(best_epoch=epoch)
+        said = {"epoch": epoch, "epochs": self.params.epochs, "loss": round(loss, 5)}
+        self.attempt.emit("epoch", **said, val_loss=None, dice=None, dice_by_class={})
+        self.attempt.note(f"epoch {epoch:3d}  loss {loss:.3f}")
+
+    def _judge(self, epoch: int, loss: float) -> float:
+        """Look at the labelled pixels kept apart, keep the best weights, and say how good they are."""
         judged = judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights_C.cpu().numpy())
         metrics = judged.metrics(self.labelled.classes)
-        mean = self.standing.loss_sum / self.params.steps_per_epoch
-        self.standing = self._moved(epoch=epoch, loss_sum=0.0)
         better = judged.dice > self.standing.best
         if better:
             self.state.keep()
@@ -194,26 +215,24 @@ class Training:
             "epoch",
             epoch=epoch,
             epochs=self.params.epochs,
-            loss=round(mean, 5),
+            loss=round(loss, 5),
             val_loss=round(judged.loss, 5),
             dice=round(judged.dice, 5),
             dice_by_class={one.name: metrics.get(f"dice/{one.name}") for one in self.labelled.classes},
         )
         self.attempt.note(
-            f"epoch {epoch:3d}  loss {mean:.3f}  val {judged.loss:.3f}  dice {judged.dice:.3f}"
+            f"epoch {epoch:3d}  loss {loss:.3f}  val {judged.loss:.3f}  dice {judged.dice:.3f}"
             + ("  ← best, kept" if better else "")
         )
-        self._picture(epoch, judged.dice)
-        self._checkpoint()
-        self._progress()
+        return judged.dice
 
-    def _picture(self, epoch: int, dice: float) -> None:
+    def _picture(self, epoch: int, dice: float | None) -> None:
         z = judge.shown(self.labelled)
         path = self.attempt.path / "pictures" / f"epoch-{epoch:04d}.png"
         path.parent.mkdir(exist_ok=True)
         found = judge.values(self.state.mean, self.labelled, z, self.fit, self.device)
         write_whole(path, judge.picture(self.labelled, z, found), durable=False)
-        self.attempt.emit("picture", epoch=epoch, z=z, path=f"pictures/{path.name}", dice=round(dice, 5))
+        self.attempt.emit("picture", epoch=epoch, z=z, path=f"pictures/{path.name}", dice=dice and round(dice, 5))
 
     def _checkpoint(self) -> None:
         checkpoint.write(self.attempt.folder.checkpoint, self.state, self._moved())
@@ -240,8 +259,8 @@ class Training:
         )
         write_whole(path / "model.json", trained.model_dump_json(indent=2))
         judge.write_labelled_slices(path, self.state.load_best(), labelled, self.fit, self.device)
-        best = f"with a Dice of {standing.best:.3f} on the labelled pixels kept apart"
-        self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept, {best}")
+        best = f", with a Dice of {standing.best:.3f} on the labelled pixels kept apart" if self.judged_pixels else ""
+        self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept{best}")
         name = self.architecture.name
         outputs = (
             Output(kind="weights", name=name, ref="weights.safetensors"),

@@ -18,7 +18,7 @@ from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.judge import judge
 from mlex_jupyter.learn.run import FAILED, STOPPED
 from mlex_jupyter.learn.train import Training, schedule, train
-from mlex_jupyter.types import Dataset, JobState, LabelSet, Trained
+from mlex_jupyter.types import ClassInfo, Dataset, JobState, LabelSet, Trained
 from tests.learning import dataset, events, label_set, run, small_sample, start, train_job
 
 
@@ -127,6 +127,20 @@ def test_the_best_weights_are_kept_and_not_the_last(tmp_path: Path, inputs: Inpu
     judged = judge(training.state.network, training.labelled, training.fit, training.device, weights)
     assert result.metrics["dice"] == pytest.approx(max(scores), abs=1e-4)
     assert judged.dice == pytest.approx(max(scores), abs=1e-4)
+
+
+def test_with_too_few_labels_to_keep_any_apart_the_newest_weights_are_kept(tmp_path: Path, inputs: Inputs) -> None:
+    data, _ = inputs
+    values = np.zeros(data.shape, np.uint8)
+    values[2, 10:14, 10:14] = 1
+    values[2, 18:22, 18:22] = 2
+    classes = tuple(ClassInfo(value=n, name=f"class {n}", color="#000000") for n in (1, 2))
+    folder = train_job(tmp_path / "run-1", data, label_set(written(tmp_path / "labels", values), classes), epochs=2)
+    assert run(folder) == 0, folder.log.read_text()
+    assert [event["dice"] for event in events(folder, "epoch")] == [None] * len(events(folder, "epoch"))
+    assert "too few labels" in folder.log.read_text()
+    result = folder.result()
+    assert result is not None and "dice" not in result.metrics
 
 
 def broken_inputs(kind: str, inputs: Inputs, folder: Path) -> Inputs:
