@@ -1,14 +1,15 @@
 /** What a person can do from the panel: each asks the server, and shows what goes wrong where it was asked. */
 
 import type { Dataset, Job, Problem, ZooEntry } from '@mlex/api';
-import { UUID } from '@lumino/coreutils';
 
 import { choose, entryKey, trainWish } from './choice';
 import type { Values } from './form';
+import { Keys } from './keys';
 import { problemIn } from './problems';
 import type { Watched } from './watched';
 import type { Place, Screen } from './screen';
 import type { Server, Wish } from './server';
+import { stopping } from './words';
 
 /** The questions that the screen asks a person, with JupyterLab's own dialogs. */
 export interface Asks {
@@ -42,13 +43,15 @@ export class Actions {
   }
 
   async makeSample(): Promise<void> {
-    await this.attempt('data', 'Making the sample tomogram', () => this.server.makeSample());
+    await this.attempt('data', 'sample', 'Making the sample tomogram', () => this.server.makeSample());
   }
 
   async addData(): Promise<void> {
     const path = await this.asks.text('Add data', 'Path of a zarr, NumPy or TIFF volume', '', 'Add');
     if (path) {
-      const dataset = await this.attempt('data', `Reading ${path}`, () => this.server.register(path));
+      const dataset = await this.attempt('data', `add ${path}`, `Reading ${path}`, () =>
+        this.server.register(path)
+      );
       dataset && this.pickData(dataset.name);
     }
   }
@@ -59,85 +62,101 @@ export class Actions {
 
   /** Take an architecture; of a published model, the architecture and the settings it was trained with. */
   async pickModel(entry: ZooEntry): Promise<void> {
-    this.screen.set({ model: entryKey(entry), typed: {}, given: {} });
+    const model = entryKey(entry);
+    const picked = (): boolean => this.screen.get().model === model;
+    this.tell('models', null);
+    this.screen.set({ model, typed: {}, given: entry.kind === 'model' ? null : {} });
     if (entry.kind === 'model') {
-      const model = await this.attempt('models', null, () =>
-        this.server.model(entry.name, entry.version ?? null)
-      );
-      model && this.screen.set({ given: model.params as Values });
+      try {
+        const { params } = await this.server.model(entry.name, entry.version ?? null);
+        picked() && this.screen.set({ given: params as Values });
+      } catch (error) {
+        picked() && this.tell('models', problemIn(error));
+      }
     }
   }
 
   async train(): Promise<void> {
     const choice = choose(this.server.known.get(), this.screen.get());
     if (choice.missing === null) {
-      const wish = this.keyed(trainWish(choice, this.screen.get(), UUID.uuid4()));
-      const job = await this.attempt('train', `Starting ${choice.name}`, () => this.server.submit(wish));
-      if (job) {
-        this.unanswered = null;
-        this.screen.set({ name: null, run: job.id });
-      }
+      const job = await this.submit('train', 'train', trainWish(choice, this.screen.get()));
+      job && this.screen.set({ name: null, run: job.id });
     }
   }
 
-  async predict(model: string, version: number | null, data: string): Promise<void> {
-    const task = { kind: 'predict' as const, model, version, data };
-    const { target } = this.screen.get();
-    await this.attempt('runs', null, () => this.server.submit({ task, target, key: UUID.uuid4() }));
-  }
-
   async predictPublished(entry: ZooEntry, data: Dataset): Promise<void> {
-    await this.predict(entry.name, entry.version ?? null, data.name);
+    const { name, version } = entry;
+    const task = { kind: 'predict' as const, model: name, version: version ?? null, data: data.name };
+    await this.submit('runs', `predict ${entryKey(entry)}`, { task, target: this.screen.get().target });
   }
 
   /** Segment the data that a run was trained on. */
   async predictRun(job: Job): Promise<void> {
     if (job.spec.task.kind === 'train') {
-      await this.predict(job.id, null, job.spec.task.data);
+      const task = { kind: 'predict' as const, model: job.id, version: null, data: job.spec.task.data };
+      await this.submit('runs', `predict ${job.id}`, { task, target: this.screen.get().target });
     }
   }
 
   async cancel(job: Job): Promise<void> {
-    await this.attempt('runs', null, () => this.server.cancel(job.id));
+    await this.attempt('runs', `cancel ${job.id}`, null, () => this.server.cancel(job.id));
   }
 
   async cancelIfMeant(job: Job): Promise<void> {
     const running = job.state === 'running';
-    const body = running
-      ? 'What it has learned so far is kept; it can be resumed.'
-      : 'It has not started yet.';
+    const body = running ? stopping(job) : 'It has not started yet.';
     const verb = running ? 'Stop' : 'Cancel';
-    if (await this.asks.yes(`${verb} ${job.name}?`, body, running ? 'Stop & keep best' : 'Cancel run')) {
+    if (await this.asks.yes(`${verb} ${job.name}?`, body, running ? 'Stop' : 'Cancel run')) {
       await this.cancel(job);
     }
   }
 
   async resume(job: Job): Promise<void> {
-    await this.attempt('runs', null, () => this.server.resume(job.id));
+    await this.attempt('runs', `resume ${job.id}`, null, () => this.server.resume(job.id));
   }
 
   async publish(job: Job): Promise<void> {
     const name = await this.asks.text(`Publish ${job.name}`, 'Name in the model zoo', job.name, 'Publish');
     if (name) {
-      await this.attempt('runs', `Publishing ${name}`, () => this.server.publish(job.id, name));
+      await this.attempt('runs', `publish ${job.id}`, `Publishing ${name}`, () =>
+        this.server.publish(job.id, name)
+      );
     }
   }
 
   dismiss(place: Place): void {
     this.tell(place, null);
+    this.keys.forget();
   }
 
-  /** Do it, saying meanwhile what is being done and afterwards what went wrong. */
-  private async attempt<T>(place: Place, doing: string | null, work: () => Promise<T>): Promise<T | null> {
+  private async submit(place: Place, what: string, wish: Wish): Promise<Job | null> {
+    const doing = place === 'train' ? 'Starting the training' : null;
+    const job = await this.attempt(place, what, doing, () => this.server.submit(wish, this.keys.of(wish)));
+    job && this.keys.answered(wish);
+    return job;
+  }
+
+  /** Do it, saying meanwhile what is being done and afterwards what went wrong. Two clicks are one. */
+  private async attempt<T>(
+    place: Place,
+    what: string,
+    doing: string | null,
+    work: () => Promise<T>
+  ): Promise<T | null> {
+    const { underWay } = this.screen.get();
+    if (underWay.includes(what)) {
+      return null;
+    }
     this.tell(place, null);
-    this.screen.set({ doing: { ...this.screen.get().doing, [place]: doing } });
+    this.screen.set({ underWay: [...underWay, what], doing: { ...this.screen.get().doing, [place]: doing } });
     try {
       return await work();
     } catch (error) {
       this.tell(place, problemIn(error));
       return null;
     } finally {
-      this.screen.set({ doing: { ...this.screen.get().doing, [place]: null } });
+      const { underWay: all, doing: before } = this.screen.get();
+      this.screen.set({ underWay: all.filter(each => each !== what), doing: { ...before, [place]: null } });
     }
   }
 
@@ -145,13 +164,5 @@ export class Actions {
     this.screen.set({ troubles: { ...this.screen.get().troubles, [place]: problem } });
   }
 
-  /** The same wish again, because its answer was lost, keeps its key: then it is still one job. */
-  private keyed(wish: Wish): Wish {
-    const before = this.unanswered;
-    const again =
-      before !== null && JSON.stringify({ ...before, key: '' }) === JSON.stringify({ ...wish, key: '' });
-    return (this.unanswered = again ? before : wish);
-  }
-
-  private unanswered: Wish | null = null;
+  private readonly keys = new Keys();
 }

@@ -18,7 +18,10 @@ export interface Choice {
   /** What each field means now; left out where it stands at its default. */
   params: Readonly<Record<string, Value>>;
   complaints: Readonly<Record<string, string>>;
-  name: string;
+  /** What was typed as a name; null where the server shall find one. */
+  name: string | null;
+  /** The name that the server would find as things stand; another page may be faster. */
+  proposal: string;
   /** The first thing that is missing, in words; null when everything is there. */
   missing: string | null;
 }
@@ -39,13 +42,9 @@ export function choose(known: Known, screen: Screen): Choice {
       return said ? [[field.key, said]] : [];
     })
   );
-  const name =
-    screen.name ??
-    nextName(
-      architecture?.name ?? 'run',
-      (known.jobs.value ?? []).map(job => job.name)
-    );
-  const wrong = NAME.test(name) ? null : 'The name may have letters, digits, “.”, “_” and “-”.';
+  const name = screen.name?.trim() || null;
+  const wrong =
+    name === null || NAME.test(name) ? null : 'The name may have letters, digits, “.”, “_” and “-”.';
   const settings = Object.keys(complaints).length > 0 ? 'A setting under Advanced cannot be meant.' : null;
   return {
     data,
@@ -56,7 +55,11 @@ export function choose(known: Known, screen: Screen): Choice {
     params: changed(fields, values),
     complaints,
     name,
-    missing: missingIn(data, labels, architecture) ?? wrong ?? settings
+    proposal: nextName(
+      architecture?.name ?? 'run',
+      (known.jobs.value ?? []).map(job => job.name)
+    ),
+    missing: missingIn(data, labels, architecture) ?? missingOf(like, screen) ?? wrong ?? settings
   };
 }
 
@@ -68,7 +71,7 @@ export function entryKey(entry: ZooEntry): string {
   return entry.kind === 'model' ? `${entry.name}@${entry.version}` : entry.name;
 }
 
-export function trainWish(choice: Choice, screen: Screen, key: string): Wish {
+export function trainWish(choice: Choice, screen: Screen): Wish {
   const { data, labels, architecture, params, name } = choice;
   if (!data || !labels || !architecture) {
     throw new Error('A training needs data, labels and a model.');
@@ -80,13 +83,13 @@ export function trainWish(choice: Choice, screen: Screen, key: string): Wish {
     labels: labels.name,
     params
   };
-  return { task, name, target: screen.target, key };
+  return { task, ...(name === null ? {} : { name }), target: screen.target };
 }
 
 function valuesOf(fields: readonly Field[], screen: Screen): Record<string, Value> {
   const pairs = fields.flatMap(field => {
     const typed = screen.typed[field.key];
-    const value = typed === undefined ? screen.given[field.key] : read(field, typed);
+    const value = typed === undefined ? screen.given?.[field.key] : read(field, typed);
     return value === undefined ? [] : [[field.key, value] as const];
   });
   return Object.fromEntries(pairs);
@@ -117,4 +120,14 @@ function missingIn(
     return `${data.name} has no labels yet.`;
   }
   return architecture ? null : 'There is no model that can be trained.';
+}
+
+/** "Its settings" must be those of the model, not the defaults that stand there until they have come. */
+function missingOf(like: ZooEntry | null, screen: Screen): string | null {
+  if (like === null || screen.given !== null) {
+    return null;
+  }
+  return screen.troubles.models
+    ? `The settings of ${like.name} v${like.version} could not be read. Pick it again under Models.`
+    : `The settings of ${like.name} v${like.version} are on their way.`;
 }

@@ -16,15 +16,17 @@ export interface Screen {
   labels: string | null;
   /** An architecture, or `name@version` of a published model whose settings are taken over. */
   model: string | null;
-  /** The name for the next run; null while the proposal stands. */
+  /** The name typed for the next run; null where the server shall find one. */
   name: string | null;
   /** What was typed in the Advanced part, as text, by parameter. */
   typed: Readonly<Record<string, string>>;
-  /** Settings taken over from a published model. */
-  given: Values;
+  /** Settings taken over from a published model; null until they are here. */
+  given: Values | null;
   target: string;
   /** The run whose row is selected. */
   run: string | null;
+  /** What was asked of the server and is not answered yet: the buttons for it rest. */
+  underWay: readonly string[];
   /** What is being done at a place, in words. */
   doing: Readonly<Partial<Record<Place, string | null>>>;
   /** What went wrong there last. */
@@ -43,6 +45,7 @@ export function freshScreen(): Watched<Screen> {
       given: {},
       target: 'local',
       run: null,
+      underWay: [],
       doing: {},
       troubles: {}
     },

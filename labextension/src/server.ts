@@ -35,10 +35,8 @@ type Task = Job['spec']['task'];
 /** What the person asked for; the rest of a JobSpec is the server's defaults. */
 export interface Wish {
   task: Task;
-  name?: string | null;
+  name?: string;
   target?: string;
-  /** One id a press of the button: sent again after a lost answer, it is still one job. */
-  key: string;
 }
 
 export class Server {
@@ -148,8 +146,9 @@ export class Server {
 
   // ------------------------------------------------------------ what a person can do
 
-  async submit({ task, name, target, key }: Wish): Promise<Job> {
-    return this.answered(this.client.post('/jobs', { body: { task, name, target, key } }));
+  /** `key`: sent again with the same one, because its answer was lost, a wish is still one job. */
+  async submit(wish: Wish, key: string): Promise<Job> {
+    return this.answered(this.client.post('/jobs', { body: { ...wish, key } }));
   }
 
   async cancel(run: string): Promise<Job> {

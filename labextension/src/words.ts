@@ -148,6 +148,13 @@ export function took(job: Job): string | null {
   return job.started && job.ended ? duration((Date.parse(job.ended) - Date.parse(job.started)) / 1000) : null;
 }
 
+/** What stopping a run means for it. */
+export function stopping(job: Job): string {
+  return job.spec.task.kind === 'run'
+    ? 'Resume starts it again.'
+    : 'Its checkpoint is kept; Resume goes on from there.';
+}
+
 /** The best validation Dice of a job, as far as it is known. */
 export function jobScore(job: Job, progress: Progress | null): number | null {
   const newest = job.metrics.dice ?? null;

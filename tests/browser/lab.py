@@ -119,7 +119,8 @@ class Lab:
         """Train the small U-Net from the form; the run's name."""
         self.pick("Model", "unet")
         self.settings(epochs=epochs, **FAST)
-        name = self.form.get_by_label("Name", exact=True).input_value()
+        name = self.form.get_by_label("Name", exact=True).get_attribute("placeholder")
+        assert name
         self.train_button.click()
         self.row("Runs", name).wait_for()
         return name

@@ -118,7 +118,7 @@ def test_the_curve_comes_back_whole_after_reload_kernel_kill_and_server_restart(
     expect(lab.row("Runs", name)).to_contain_text("Running")
     is_whole(lab, lab_home, run)
 
-    lab.run.get_by_role("button", name="Stop & keep best").click()
+    lab.run.get_by_role("button", name="Stop", exact=True).click()
     expect(lab.row("Runs", name)).to_contain_text("Cancelled", timeout=60_000)
     is_whole(lab, lab_home, run)
 
@@ -128,7 +128,7 @@ def test_a_stopped_run_keeps_its_checkpoint_and_goes_on_from_it(lab: Lab, lab_ho
     run = run_id(lab, name)
     lab.open_run(name)
     wait_for_epoch(lab, 3)
-    lab.panel.get_by_role("button", name=f"Stop {name} and keep the best").click()
+    lab.panel.get_by_role("button", name=f"Stop {name}").click()
     expect(lab.row("Runs", name)).to_contain_text("Cancelled", timeout=60_000)
     lab.shot("run-cancelled")
     kept = list((lab_home / "jobs" / run / "checkpoint").iterdir())
@@ -142,7 +142,7 @@ def test_a_stopped_run_keeps_its_checkpoint_and_goes_on_from_it(lab: Lab, lab_ho
     is_whole(lab, lab_home, run)
     lab.row("Runs", name).get_by_role("button").first.focus()
     lab.page.keyboard.press("Delete")
-    lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop & keep best").click()
+    lab.page.locator(".jp-Dialog").get_by_role("button", name="Stop", exact=True).click()
     expect(lab.row("Runs", name)).to_contain_text("Cancelled", timeout=60_000)
 
 

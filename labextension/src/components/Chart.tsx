@@ -52,7 +52,8 @@ export function Chart({ label, version, lines, data, end, tick, top }: Props): J
       plot.current?.setSize({ width: node.clientWidth, height: HEIGHT })
     );
     resize.observe(node);
-    const theme = new MutationObserver(() => void draw());
+    // Changing its theme JupyterLab hides the page until the next frame: drawn before, a chart is 0 px wide.
+    const theme = new MutationObserver(() => requestAnimationFrame(() => void draw()));
     theme.observe(document.body, {
       attributes: true,
       attributeFilter: ['data-jp-theme-name', 'data-jp-theme-light']

@@ -4,6 +4,7 @@ import { entryKey } from '../choice';
 import { useMlex } from '../context';
 import { layersIcon } from '../icons';
 import { join, score } from '../words';
+import { ActButton } from './ActButton';
 import { Icon } from './Icon';
 import { Picture } from './Picture';
 import { Row } from './Row';
@@ -21,14 +22,14 @@ export function ModelRow({ entry, data, selected }: Props): JSX.Element {
   const dice = entry.metrics.dice;
   const published = entry.kind === 'model';
   const predict = published && data && (
-    <button
-      type="button"
-      className="mlex-Button mlex-mod-small"
+    <ActButton
+      act={`predict ${entryKey(entry)}`}
+      look="small"
       title={`Segment ${data.name} with ${entry.name}`}
       onClick={() => void actions.predictPublished(entry, data)}
     >
       Predict
-    </button>
+    </ActButton>
   );
   return (
     <Row

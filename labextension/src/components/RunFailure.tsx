@@ -2,6 +2,7 @@ import { runIcon } from '@jupyterlab/ui-components';
 import type { Job } from '@mlex/api';
 
 import { useMlex, useScreen } from '../context';
+import { ActButton } from './ActButton';
 import { Icon } from './Icon';
 import { ProblemBox } from './ProblemBox';
 
@@ -22,13 +23,9 @@ export function RunFailure({ job }: { job: Job }): JSX.Element | null {
             transient: false
           }}
         >
-          <button
-            type="button"
-            className="mlex-Button mlex-mod-primary"
-            onClick={() => void actions.resume(job)}
-          >
+          <ActButton act={`resume ${job.id}`} look="primary" onClick={() => void actions.resume(job)}>
             <Icon icon={runIcon} /> Resume
-          </button>
+          </ActButton>
         </ProblemBox>
       )}
     </>

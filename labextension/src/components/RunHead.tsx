@@ -4,7 +4,8 @@ import { useEffect, useState } from 'react';
 
 import { useKnown, useMlex } from '../context';
 import type { Curve } from '../curve';
-import { clock, counted, FINAL, join, left, time, took } from '../words';
+import { clock, counted, FINAL, join, left, stopping, time, took } from '../words';
+import { ActButton } from './ActButton';
 import { Bar } from './Bar';
 import { Icon } from './Icon';
 import { IconButton } from './IconButton';
@@ -60,30 +61,31 @@ function RunHeadButtons({ job }: { job: Job }): JSX.Element | null {
   const { actions } = useMlex();
   if (!FINAL.has(job.state)) {
     return (
-      <button type="button" className="mlex-Button mlex-mod-danger" onClick={() => void actions.cancel(job)}>
-        <Icon icon={stopIcon} /> {job.state === 'running' ? 'Stop & keep best' : 'Cancel'}
-      </button>
+      <ActButton
+        act={`cancel ${job.id}`}
+        look="danger"
+        title={job.state === 'running' ? stopping(job) : undefined}
+        onClick={() => void actions.cancel(job)}
+      >
+        <Icon icon={stopIcon} /> {job.state === 'running' ? 'Stop' : 'Cancel'}
+      </ActButton>
     );
   }
   if (job.state === 'cancelled') {
     return (
-      <button type="button" className="mlex-Button mlex-mod-primary" onClick={() => void actions.resume(job)}>
+      <ActButton act={`resume ${job.id}`} look="primary" onClick={() => void actions.resume(job)}>
         <Icon icon={runIcon} /> Resume
-      </button>
+      </ActButton>
     );
   }
   return job.state === 'done' && job.spec.task.kind === 'train' ? (
     <>
-      <button type="button" className="mlex-Button" onClick={() => void actions.publish(job)}>
+      <ActButton act={`publish ${job.id}`} onClick={() => void actions.publish(job)}>
         Publish…
-      </button>
-      <button
-        type="button"
-        className="mlex-Button mlex-mod-primary"
-        onClick={() => void actions.predictRun(job)}
-      >
+      </ActButton>
+      <ActButton act={`predict ${job.id}`} look="primary" onClick={() => void actions.predictRun(job)}>
         Predict
-      </button>
+      </ActButton>
     </>
   ) : null;
 }

@@ -3,7 +3,8 @@ import type { Job } from '@mlex/api';
 
 import { useMlex } from '../context';
 import type { Curve } from '../curve';
-import { FINAL, jobScore, RESUMABLE, runLine, score } from '../words';
+import { FINAL, jobScore, RESUMABLE, runLine, score, stopping } from '../words';
+import { ActButton } from './ActButton';
 import { Bar } from './Bar';
 import { IconButton } from './IconButton';
 import { Row } from './Row';
@@ -69,21 +70,28 @@ function RunButtons({ job, menu }: { job: Job; menu: (x: number, y: number) => v
     return (
       <IconButton
         icon={stopIcon}
-        label={`Stop ${job.name} and keep the best`}
+        label={`Stop ${job.name}`}
+        title={`Stop ${job.name}. ${stopping(job)}`}
+        act={`cancel ${job.id}`}
         onClick={() => void actions.cancel(job)}
       />
     );
   }
   if (!FINAL.has(job.state)) {
     return (
-      <IconButton icon={closeIcon} label={`Cancel ${job.name}`} onClick={() => void actions.cancel(job)} />
+      <IconButton
+        icon={closeIcon}
+        label={`Cancel ${job.name}`}
+        act={`cancel ${job.id}`}
+        onClick={() => void actions.cancel(job)}
+      />
     );
   }
   if (RESUMABLE.has(job.state)) {
     return (
-      <button type="button" className="mlex-Button mlex-mod-small" onClick={() => void actions.resume(job)}>
+      <ActButton act={`resume ${job.id}`} look="small" onClick={() => void actions.resume(job)}>
         Resume
-      </button>
+      </ActButton>
     );
   }
   const open = (event: React.MouseEvent<HTMLButtonElement>): void => {

@@ -16,7 +16,7 @@ export function SettingField({ field, changed, complaint }: Props): JSX.Element 
   const id = useId();
   const said = useId();
   const preset = field.preset === null ? '' : String(field.preset);
-  const text = typed[field.key] ?? String(given[field.key] ?? '');
+  const text = typed[field.key] ?? String(given?.[field.key] ?? '');
   const type = (value: string): void => screen.set({ typed: { ...typed, [field.key]: value } });
   const shared = {
     id,

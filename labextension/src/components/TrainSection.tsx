@@ -20,7 +20,7 @@ export function TrainSection(): JSX.Element {
   const { data, labels, architecture, like } = choice;
   const sets = data ? (known.labels[data.name] ?? []) : [];
   const models = known.models.value ?? [];
-  const busy = Boolean(screen.doing.train);
+  const busy = screen.underWay.includes('train');
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
     void actions.train();
@@ -63,9 +63,9 @@ export function TrainSection(): JSX.Element {
         <input
           id={nameId}
           className="mlex-Field"
-          value={choice.name}
-          onChange={event => set.set({ name: event.target.value })}
-          onBlur={() => screen.name === '' && set.set({ name: null })}
+          value={screen.name ?? ''}
+          placeholder={choice.proposal}
+          onChange={event => set.set({ name: event.target.value || null })}
           spellCheck={false}
           autoComplete="off"
         />
@@ -79,6 +79,7 @@ export function TrainSection(): JSX.Element {
           type="submit"
           className="mlex-Button mlex-mod-primary"
           disabled={choice.missing !== null || busy}
+          aria-busy={busy}
           title={choice.missing ?? 'Train on the labelled pixels'}
         >
           <Icon icon={runIcon} /> Train
