@@ -95,11 +95,14 @@ class Judge:
         """The same parameters and the same seed: the same bytes, however often it was killed."""
         mine = self._called("train")
         self.report.trainings = len(mine)
-        undisturbed = self._weights(self.work.trained)
-        self.report.wrong += [f"{id}: other weights" for id in mine if self._weights(id) != undisturbed]
+        undisturbed = self._trained(self.work.trained)
+        self.report.wrong += [f"{id}: other weights" for id in mine if self._trained(id) != undisturbed]
 
-    def _weights(self, job_id: str) -> bytes:
-        return (self.home / "jobs" / job_id / "weights.safetensors").read_bytes()
+    def _trained(self, job_id: str) -> list[bytes]:
+        """The weights that are kept, which may be an early epoch's, and all that there was after the last step."""
+        folder = self.home / "jobs" / job_id
+        last = max(folder.glob("checkpoint/step-*.safetensors"))
+        return [path.read_bytes() for path in (folder / "weights.safetensors", last)]
 
     def _judge_predictions(self) -> None:
         """Each registered one dataset, with the voxels of the one that nobody disturbed."""
