@@ -98,7 +98,7 @@ export class MlexPanel extends SidePanel {
   ): number {
     const toolbar = new Toolbar();
     if (counted) {
-      toolbar.addItem('count', new MlexWidget(this.mlex, <SectionCount of={counted} />));
+      toolbar.addItem('count', new MlexWidget(this.mlex, <SectionCount of={counted} />, true));
     }
     toolbar.addItem('spacer', Toolbar.createSpacerItem());
     Object.entries(buttons).forEach(([name, button]) => toolbar.addItem(name, button));

@@ -5,5 +5,5 @@ import type { Mlex } from './context';
 import { MlexWidget } from './widget';
 
 export function statusItem(mlex: Mlex, onClick: () => void): MlexWidget {
-  return new MlexWidget(mlex, <StatusItem onClick={onClick} />);
+  return new MlexWidget(mlex, <StatusItem onClick={onClick} />, true);
 }

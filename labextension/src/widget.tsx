@@ -8,7 +8,8 @@ import { MlexContext, type Mlex } from './context';
 export class MlexWidget extends ReactWidget {
   constructor(
     private readonly mlex: Mlex,
-    private readonly content: JSX.Element
+    private readonly content: JSX.Element,
+    private readonly small = false
   ) {
     super();
     this.addClass('mlex-Widget');
@@ -17,7 +18,7 @@ export class MlexWidget extends ReactWidget {
   protected override render(): JSX.Element {
     return (
       <MlexContext.Provider value={this.mlex}>
-        <Boundary>{this.content}</Boundary>
+        <Boundary small={this.small}>{this.content}</Boundary>
       </MlexContext.Provider>
     );
   }

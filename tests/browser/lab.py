@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -146,6 +147,45 @@ class Lab:
                     .map(node => [node.ariaLabel.split(',')[0], node.plot.data.map(line => [...line])])))"""
         )
         return cast("dict[str, list[list[float | None]]]", json.loads(found))
+
+    def inked(self) -> list[float]:
+        """How much of each chart is drawn upon; 0 is an empty one."""
+        found = self.page.evaluate(
+            """() => [...document.querySelectorAll('.mlex-RunPage:not(.lm-mod-hidden) .mlex-Chart')].map(chart => {
+                const canvas = chart.querySelector('canvas');
+                if (!canvas?.width) return 0;
+                const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+                return data.filter((value, i) => i % 4 === 3 && value > 0).length
+                    / (chart.clientWidth * chart.clientHeight * devicePixelRatio ** 2);
+            })"""
+        )
+        return cast("list[float]", found)
+
+    def copied(self, press: Callable[[], None]) -> str:
+        """What a button copies on a page from plain http, where there is no `navigator.clipboard`."""
+        self.page.evaluate(
+            """() => {
+                Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true});
+                document.addEventListener(
+                    'copy', event => (window.copied = event.clipboardData.getData('text/plain')), {once: true});
+            }"""
+        )
+        press()
+        return str(self.page.evaluate("window.copied"))
+
+    def overlaps(self) -> list[str]:
+        """What in the panel lies over its footer or under it, or is cut off by the panel's end."""
+        found = self.page.evaluate(
+            """() => {
+                const panel = document.querySelector('.mlex-Panel');
+                const footer = panel.querySelector('.mlex-Footer').getBoundingClientRect();
+                const parts = panel.querySelectorAll('.jp-AccordionPanel-title, .mlex-Section:not(.lm-mod-hidden)');
+                const low = [...parts].filter(node => node.getBoundingClientRect().bottom > footer.top + 1);
+                return [...low.map(node => node.innerText.slice(0, 40)),
+                        ...(footer.bottom > panel.getBoundingClientRect().bottom + 1 ? ['the footer'] : [])];
+            }"""
+        )
+        return cast("list[str]", found)
 
 
 def told(home: Path, run: str) -> tuple[dict[int, float], dict[int, float]]:

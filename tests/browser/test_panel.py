@@ -51,6 +51,29 @@ def test_the_narrowest_panel_still_shows_everything(lab: Lab) -> None:
         assert not part.evaluate(overflow), part.inner_text()
 
 
+@pytest.mark.parametrize("height", [900, 640, 480, 360])
+def test_however_low_the_page_nothing_lies_over_the_footer(lab: Lab, height: int) -> None:
+    lab.row("Data", "sand-tomo").wait_for()
+    lab.page.set_viewport_size({"width": 1280, "height": height})
+    lab.page.wait_for_timeout(500)
+    assert lab.overlaps() == []
+
+
+def test_what_cannot_be_drawn_leaves_a_sentence_and_a_way_back(lab: Lab) -> None:
+    lab.row("Data", "sand-tomo").wait_for()
+    lab.page.route("**/mlex/api/v1/datasets", lambda route: route.fulfill(json=[{"id": "x", "classes": []}]))
+    lab.panel.get_by_role("button", name="Refresh data").click()
+    expect(lab.panel.get_by_role("alert").filter(has_text="cannot be shown").first).to_be_visible()
+    expect(lab.rows("Models").nth(1)).to_be_visible()
+    lab.shot("panel-broken")
+    lab.page.unroute("**/mlex/api/v1/datasets")
+    lab.panel.get_by_role("button", name="Refresh data").click()
+    again = lab.panel.get_by_role("button", name=re.compile("Try again"))
+    while again.count():
+        again.first.click()
+    expect(lab.row("Data", "sand-tomo")).to_be_visible()
+
+
 def test_the_form_is_made_from_the_architectures_schema(lab: Lab) -> None:
     lab.pick("Model", "unet")
     lab.panel.locator(".mlex-Advanced summary").click()

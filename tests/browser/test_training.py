@@ -82,6 +82,10 @@ def test_a_training_is_started_watched_and_ends_with_its_score(lab: Lab, lab_hom
     lab.shot("run-done")
     lab.theme("Dark")
     lab.shot("run-done-dark")
+    assert len(lab.inked()) == 2
+    assert all(share > 0.01 for share in lab.inked()), f"a chart is empty in the new theme: {lab.inked()}"
+    copied = lab.copied(lambda: lab.run.get_by_role("button", name="Copy log").click())
+    assert "epoch   8" in copied
 
 
 def test_the_curve_comes_back_whole_after_reload_kernel_kill_and_server_restart(lab: Lab, lab_home: Path) -> None:
@@ -108,6 +112,7 @@ def test_the_curve_comes_back_whole_after_reload_kernel_kill_and_server_restart(
     expect(lab.panel.get_by_text("No connection since")).to_be_visible()
     expect(lab.row("Runs", name)).to_contain_text("Last seen running")
     lab.shot("panel-offline")
+    assert lab.overlaps() == []
     written = len(told(lab_home, run)[0])
     lab.page.wait_for_timeout(2000)
     assert len(told(lab_home, run)[0]) > written, "the run noticed that the server was gone"

@@ -1,8 +1,12 @@
+import { refreshIcon } from '@jupyterlab/ui-components';
 import { Component } from 'react';
 
+import { IconButton } from './IconButton';
 import { ProblemBox } from './ProblemBox';
 
 interface Props {
+  /** Room for an icon only. */
+  small?: boolean;
   children: React.ReactNode;
 }
 
@@ -15,8 +19,12 @@ export class Boundary extends Component<Props, { error: unknown }> {
   override state = { error: null as unknown };
 
   override render(): React.ReactNode {
-    return this.state.error === null ? (
-      this.props.children
+    const again = (): void => this.setState({ error: null });
+    if (this.state.error === null) {
+      return this.props.children;
+    }
+    return this.props.small ? (
+      <IconButton icon={refreshIcon} label="This cannot be shown. Try again" onClick={again} />
     ) : (
       <ProblemBox
         problem={{
@@ -26,7 +34,7 @@ export class Boundary extends Component<Props, { error: unknown }> {
           transient: false
         }}
       >
-        <button type="button" className="mlex-Button" onClick={() => this.setState({ error: null })}>
+        <button type="button" className="mlex-Button" onClick={again}>
           Try again
         </button>
       </ProblemBox>
