@@ -37,6 +37,8 @@ class LocalTarget:
 
     async def submit(self, job: JobFile, folder: str, command: Sequence[str]) -> str:
         """Start the command in a session of its own, so that it outlives whoever started it."""
+        if command[-1] != "1":  # an earlier attempt may have left something running, however it went
+            _end_leftovers(job.id)
         gpus = self._free_gpus()[: self._gpus_of(job)]
         if len(gpus) < self._gpus_of(job):
             raise TargetError("The GPUs are used by another home's jobs.", transient=True)
@@ -175,6 +177,15 @@ def _our_processes() -> Iterator[tuple[psutil.Process, list[str]]]:
         command, uids = process.info["cmdline"] or [], process.info["uids"]
         if len(command) >= 4 and command[-3] == OURS and uids and uids.real == os.getuid():
             yield process, command
+
+
+def _end_leftovers(job_id: str) -> None:
+    """Kill what runs of this job started; they all have its id among their variables."""
+    for process in psutil.process_iter(["uids"]):
+        uids = process.info["uids"]
+        if uids and uids.real == os.getuid() and _variable(process, "MLEX_JOB") == job_id:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def _session(leader: int) -> Iterator[int]:

@@ -106,6 +106,28 @@ async def test_a_target_that_is_gone_for_a_while_changes_no_state(hand: Hand, mo
     assert (await hand.until_ended(job)).state == JobState.CANCELLED
 
 
+async def test_what_an_unrecorded_attempt_left_running_does_not_meet_the_next(hand: Hand) -> None:
+    line = "echo $MLEX_ATTEMPT >> ledger; (while :; do sleep 0.05; echo $MLEX_ATTEMPT >> alive; done) & wait"
+    job = await hand.submit(spec("/bin/sh", "-c", line, retries=1))
+    running = await hand.until_state(job, JobState.RUNNING)
+    folder = hand.jobs.folder(job.id).path
+
+    async def second() -> bool:
+        return (folder / "ledger").exists() and (folder / "ledger").read_text() == "1\n2\n"
+
+    while not (folder / "alive").exists():
+        await asyncio.sleep(0.02)
+    os.kill(pid(running), signal.SIGKILL)
+    hand.store.write_now(lambda tx: tx.execute(jobs.update().values(native_id=None)))  # as if its answer was lost
+    hand.reign()
+    await hand.until(second)
+    (folder / "alive").unlink()
+    await asyncio.sleep(0.3)
+    assert set((folder / "alive").read_text().split()) == {"2"}
+    await hand.jobs.cancel(job.id)
+    await hand.until_ended(job)
+
+
 def _no_target(name: str) -> Target:
     raise NotFound(f"There is no target {name!r}.")
 
