@@ -47,7 +47,7 @@ typescript: node_modules/.made
 format: node_modules/.made ## Lay out the code
 	@ruff check --quiet --fix . ; ruff format --quiet . ; jlpm format
 
-soak: $(MADE)/link system ## Run the large counts: kills, faults (about an hour)
+soak: $(MADE)/link system ## Run the large count: a thousand kills
 	@pytest -m soak --timeout 0 $(ARGS)
 
 bench: $(MADE)/link ## Measure, each figure beside its baseline
