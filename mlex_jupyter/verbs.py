@@ -104,10 +104,10 @@ def verb(
 
 
 def table(facade: type) -> dict[str, Verb]:
-    """The verbs of a façade class, in the order in which they are written."""
-    return {
-        found.name: found
-        for base in reversed(facade.__mro__)
-        for member in vars(base).values()
-        if isinstance(found := getattr(member, "__verb__", None), Verb)
-    }
+    """The verbs of a façade class, in the order of its bases and of their lines."""
+    verbs: dict[str, Verb] = {}
+    for base in facade.__mro__:
+        for member in vars(base).values():
+            if isinstance(found := getattr(member, "__verb__", None), Verb):
+                verbs.setdefault(found.name, found)
+    return verbs

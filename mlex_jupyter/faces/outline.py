@@ -7,11 +7,19 @@ what `verbs.table` says.
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-FACADE = "mlex_jupyter.app"
+NOUNS = {
+    "data": "Data",
+    "labels": "Labels",
+    "zoo": "Models",
+    "jobs": "Jobs",
+    "system": "The system",
+}
+"""The façade's modules, in the order in which `app.Mlex` takes them together, and how a person calls them."""
 
 TOUR = """
   {0} sample
@@ -21,27 +29,38 @@ TOUR = """
 """.strip("\n")
 
 
+@dataclass(frozen=True)
+class Line:
+    """What the source says of one verb."""
+
+    noun: str
+    name: str
+    help: str
+    shell: bool
+
+
 @cache
 def outline() -> dict[str, str]:
     """The help of each verb that a shell or a notebook line may say, in the order of the table."""
-    return {name: text for name, text, shell in _verbs() if shell}
+    return {line.name: line.help for line in _lines() if line.shell}
 
 
 @cache
 def functions() -> frozenset[str]:
     """The names of all verbs, those that only programs use among them."""
-    return frozenset(name for name, _, _ in _verbs())
+    return frozenset(line.name for line in _lines())
 
 
 @cache
-def _verbs() -> tuple[tuple[str, str, bool], ...]:
-    spec = find_spec(FACADE)
+def _lines() -> tuple[Line, ...]:
+    spec = find_spec("mlex_jupyter.facade")
     assert spec is not None
     assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_bytes())
+    folder = Path(spec.origin).parent
     return tuple(
-        (member.name, (ast.get_docstring(member) or "").split("\n", 1)[0], not _hidden(mark))
-        for part in tree.body
+        Line(noun, member.name, (ast.get_docstring(member) or "").split("\n", 1)[0], not _hidden(mark))
+        for noun in NOUNS
+        for part in ast.parse((folder / f"{noun}.py").read_bytes()).body
         if isinstance(part, ast.ClassDef)
         for member in part.body
         if isinstance(member, ast.AsyncFunctionDef) and (mark := _mark(member)) is not None
@@ -58,10 +77,18 @@ def _hidden(mark: ast.Call) -> bool:
 
 
 def overview(program: str) -> str:
-    """The page of all verbs."""
-    known = {name.replace("_", "-"): text for name, text in outline().items()}
-    longest = max(map(len, known))
-    verbs = "\n".join(f"  {name:<{longest}}  {text}" for name, text in known.items())
+    """The page of all verbs, by what they are about."""
+    lines = [line for line in _lines() if line.shell]
+    longest = max(len(line.name) for line in lines)
+    verbs = "\n\n".join(
+        "\n".join(
+            [
+                title,
+                *(f"  {line.name.replace('_', '-'):<{longest}}  {line.help}" for line in lines if line.noun == noun),
+            ]
+        )
+        for noun, title in NOUNS.items()
+    )
     more = "" if program.startswith("%") else '\nFor Tab in bash or zsh: eval "$(mlex completion bash)"'
     return (
         f"usage: {program} VERB …\n\n{verbs}\n\nBegin with:\n{TOUR.format(program)}\n\n"

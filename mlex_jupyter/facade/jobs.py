@@ -1,0 +1,174 @@
+"""Jobs: train, predict, run; watch and steer what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+
+from mlex_jupyter.errors import JobEnded, Unavailable
+from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.failpoints import failpoint
+from mlex_jupyter.types import (
+    Job,
+    JobSpec,
+    JobState,
+    LogChunk,
+    Params,
+    PredictTask,
+    Resources,
+    RunTask,
+    TrainTask,
+    Why,
+    checked,
+)
+from mlex_jupyter.verbs import verb
+
+
+class JobVerbs(Parts):
+    """What can be done with jobs."""
+
+    @verb("POST", "/jobs", status=201, body="spec", shell=False)
+    async def submit(self, spec: JobSpec) -> Job:
+        """Ask for a job; when this returns, it is not lost any more."""
+        job = await self.job_list.submit(spec, self.settings.user)
+        failpoint("server.acknowledging")
+        self.keep_moving()
+        return job
+
+    @verb(flags={"params": "p", "name": "o"})
+    async def train(
+        self,
+        model: str,
+        *,
+        data: str,
+        labels: str,
+        params: Params = {},
+        name: str | None = None,
+        target: str = "local",
+        resources: Resources = Resources(),
+        after: tuple[str, ...] = (),
+        key: str | None = None,
+        wait: bool = False,
+    ) -> Job:
+        """Train an architecture on the labelled pixels of a dataset."""
+        task = checked(TrainTask, model=model, data=data, labels=labels, params=params)
+        return await self._ask(task, name, target, resources, after, key, wait)
+
+    @verb(flags={"name": "o"})
+    async def predict(
+        self,
+        model: str,
+        *,
+        data: str,
+        version: int | None = None,
+        name: str | None = None,
+        target: str = "local",
+        resources: Resources = Resources(),
+        after: tuple[str, ...] = (),
+        key: str | None = None,
+        wait: bool = False,
+    ) -> Job:
+        """Segment a whole dataset with a finished run or a published model."""
+        task = checked(PredictTask, model=model, version=version, data=data)
+        return await self._ask(task, name, target, resources, after, key, wait)
+
+    @verb(flags={"name": "o"})
+    async def run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        name: str | None = None,
+        target: str = "local",
+        resources: Resources = Resources(),
+        after: tuple[str, ...] = (),
+        key: str | None = None,
+        folder: str | None = None,
+        retries: int = 0,
+        wait: bool = False,
+    ) -> Job:
+        """Run a command of your own as a job, where you are: `mlex run -- python script.py`."""
+        task = checked(RunTask, argv=argv, folder=folder or os.getcwd(), retries=retries)
+        return await self._ask(task, name, target, resources, after, key, wait)
+
+    async def _ask(
+        self,
+        task: TrainTask | PredictTask | RunTask,
+        name: str | None,
+        target: str,
+        resources: Resources,
+        after: tuple[str, ...],
+        key: str | None,
+        wait: bool,
+    ) -> Job:
+        spec = checked(JobSpec, name=name, task=task, target=target, resources=resources, after=after, key=key)
+        job = await self.submit(spec)
+        return await self.wait(job.id) if wait else job
+
+    @verb("GET", "/jobs")
+    async def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
+        """List jobs, the newest first."""
+        return await self.job_list.list(state, limit)
+
+    @verb("GET", "/jobs/{run}")
+    async def job(self, run: str) -> Job:
+        """Show one job, by id or by its name."""
+        return await self.job_list.get(run)
+
+    @verb("GET", "/jobs/{run}/why")
+    async def why(self, run: str) -> Why:
+        """Say why a job waits, failed or was lost, and what to do."""
+        return await self.job_list.why(run)
+
+    @verb("POST", "/jobs/{run}/cancel")
+    async def cancel(self, run: str) -> Job:
+        """Cancel a job; its last checkpoint is kept."""
+        job = await self.job_list.cancel(run)
+        self.keep_moving()
+        return job
+
+    @verb("POST", "/jobs/{run}/resume")
+    async def resume(self, run: str) -> Job:
+        """Go on with a job that was cancelled, failed or lost, from its last checkpoint."""
+        job = await self.job_list.resume(run)
+        self.keep_moving()
+        return job
+
+    @verb()
+    async def wait(self, run: str, *, timeout_s: float | None = None) -> Job:
+        """Wait until a job has ended; a failure is an error."""
+        begun = time.monotonic()
+        job = await self.job(run)
+        while not job.state.final:
+            if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                raise Unavailable(f"{job.name} is still {job.state.value} after {timeout_s:g} s; it goes on.")
+            self.keep_moving()
+            await self.store.changed(within_s=1)
+            job = await self.job(job.id)
+        if job.state != JobState.DONE:
+            raise JobEnded(
+                f"{job.name} {job.state.value}: {job.message or job.reason}", hint=job.hint or f"mlex why {job.name}"
+            )
+        return job
+
+    @verb("GET", "/jobs/{run}/log", shell=False)
+    async def log(self, run: str, *, offset: int = 0) -> LogChunk:
+        """Read a piece of a job's log; a negative offset counts from the end."""
+        return await self.job_list.log(run, offset)
+
+    @verb(flags={"follow": "f"})
+    async def logs(self, run: str, *, follow: bool = False) -> AsyncIterator[str]:
+        """Print a job's log; with -f, until the job has ended."""
+        job = await self.job(run)
+        offset = 0
+        while True:
+            chunk = await self.log(job.id, offset=offset)
+            if chunk.text:
+                yield chunk.text
+            if chunk.final or not (follow or chunk.text):
+                return
+            offset = chunk.offset
+            if not chunk.text:
+                self.keep_moving()
+                await asyncio.sleep(0.2)

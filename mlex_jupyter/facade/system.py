@@ -1,0 +1,41 @@
+"""The system: events, targets, and what works here."""
+
+from __future__ import annotations
+
+from mlex_jupyter import __version__
+from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.types import Check, Event, Hello, TargetInfo
+from mlex_jupyter.verbs import verb
+
+
+class SystemVerbs(Parts):
+    """What can be asked of the system."""
+
+    @verb("GET", "/events", shell=False)
+    async def events(
+        self, *, after: int = 0, subject: str | None = None, kind: str | None = None, limit: int = 10_000
+    ) -> list[Event]:
+        """What happened after an id, oldest first."""
+        return await self.event_stream.after(after, subject=subject, kind=kind, limit=limit)
+
+    @verb("GET", "/targets")
+    async def targets(self) -> list[TargetInfo]:
+        """List the places where jobs run, and what is free there."""
+        return [await self.all_targets.get(name).info() for name in self.all_targets.names()]
+
+    @verb("GET", "/hello", shell=False)
+    async def hello(self) -> Hello:
+        """Who answers here, and the newest event's id."""
+        return Hello(
+            version=__version__,
+            home=str(self.settings.home),
+            user=self.settings.user,
+            last_event=await self.event_stream.last_id(),
+        )
+
+    @verb("GET", "/doctor")
+    async def doctor(self) -> list[Check]:
+        """Say what works on this machine, and how to mend what does not."""
+        from mlex_jupyter.doctor import checks
+
+        return await checks(self.settings)

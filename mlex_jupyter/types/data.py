@@ -1,0 +1,58 @@
+"""Datasets and label sets."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlex_jupyter.types.base import Name, Record, Time
+
+
+class ClassInfo(Record):
+    """One class of a segmentation. Value 0 is always "unlabelled" and is not listed."""
+
+    value: int = Field(ge=1, le=255)
+    name: str
+    color: str = Field(pattern=r"^#[0-9a-f]{6}$")
+
+
+class Dataset(Record):
+    """A volume that can be looked at, trained on and predicted."""
+
+    id: str
+    name: Name
+    uri: str
+    """An absolute path; a service's datasets will have URLs."""
+    reader: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: str
+    """One letter an axis, in the array's order: `zyx`, `yx`, `zcyx`."""
+    chunks: tuple[int, ...] | None = None
+    pixel_size: tuple[float, ...] | None = None
+    pixel_unit: str | None = None
+    nbytes: int
+    checksum: str | None = None
+    classes: tuple[ClassInfo, ...] = ()
+    """What the values mean, where the volume is a segmentation."""
+    derived_from: tuple[str, ...] = ()
+    """Ids of the datasets, label sets, models and jobs it was made from."""
+    tags: tuple[str, ...] = ()
+    project: str | None = None
+    created: Time
+
+
+class LabelSet(Record):
+    """Classes painted over one dataset, in versions. 0 is unlabelled and is never trained on."""
+
+    id: str
+    name: Name
+    dataset: str
+    classes: tuple[ClassInfo, ...]
+    version: int
+    uri: str
+    """The zarr array of this version: uint8, the shape of the dataset's z, y and x."""
+    counts: dict[str, int]
+    """Labelled pixels by class name."""
+    slices: tuple[int, ...]
+    """The z of the slices that have labels."""
+    created: Time

@@ -1,0 +1,201 @@
+"""Jobs: what was asked for, how it stands, and what its folder holds."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mlex_jupyter.types.base import Name, Params, Record, Time
+from mlex_jupyter.types.data import Dataset, LabelSet
+from mlex_jupyter.types.zoo import Architecture, Trained
+
+
+class Resources(Record):
+    """What a job asks of its target."""
+
+    cpus: int | None = Field(None, ge=1, le=4096, description="Processor cores; left out, what suits the target.")
+    gpus: int | None = Field(None, ge=0, le=1024, description="Whole GPUs; left out, what suits the target.")
+    memory_gb: float = Field(
+        4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to."
+    )
+    minutes: int | None = Field(None, ge=1, description="Time limit in minutes; the run saves and stops before it.")
+    nodes: int = Field(1, ge=1, le=10_000, description="Machines.")
+    queue: str | None = Field(None, description="Partition or queue of the target.")
+    extra: dict[str, str] = {}
+
+
+class TrainTask(Record):
+    """Train a network on the labelled pixels of a dataset."""
+
+    kind: Literal["train"] = "train"
+    model: Name
+    """An architecture of the zoo."""
+    data: Name
+    labels: Name
+    params: Params = {}
+    """Network and training parameters; what is left out takes the architecture's default."""
+
+
+class PredictTask(Record):
+    """Segment a whole dataset with a finished run or a published model."""
+
+    kind: Literal["predict"] = "predict"
+    model: Name
+    """A run (id or name) or a published model (`name` or `name` with `version`)."""
+    version: int | None = None
+    data: Name
+
+
+class RunTask(Record):
+    """Run a command of one's own. The command is a list; no shell reads it."""
+
+    kind: Literal["run"] = "run"
+    argv: tuple[str, ...] = Field(min_length=1)
+    folder: str | None = None
+    """Where it runs; left out, a new folder of the job's own."""
+    retries: int = Field(0, ge=0, le=10)
+    """How often to start it again after it vanished; a command's own failure is never repeated."""
+
+
+Task = Annotated[TrainTask | PredictTask | RunTask, Field(discriminator="kind")]
+
+
+class JobSpec(Record):
+    """What somebody asked for."""
+
+    name: Name | None = None
+    """Shown in lists, and good in place of the id: the newest of that name is meant."""
+    task: Task
+    target: Name = "local"
+    resources: Resources = Resources()
+    image: str | None = None
+    after: tuple[str, ...] = ()
+    project: str | None = None
+    key: str | None = Field(None, max_length=200)
+    """The caller's own id of this request: asked twice with one key, it is one job."""
+
+
+class JobState(str, Enum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def final(self) -> bool:
+        """True when nothing more happens unless somebody resumes it."""
+        return self in FINAL
+
+
+FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
+
+
+class Progress(Record):
+    """How far a run is."""
+
+    done: int
+    total: int
+    unit: str
+    """What is counted: "epoch", "slice"."""
+    fraction: float = Field(ge=0, le=1)
+    eta_s: float | None = None
+    score: float | None = None
+    """The best validation Dice so far."""
+
+
+class Output(Record):
+    """One thing that a finished job left."""
+
+    kind: Literal["weights", "dataset", "picture", "slices"]
+    name: str
+    ref: str
+    """A dataset's or blob's id, or a path inside the job folder."""
+    derived_from: tuple[str, ...] = ()
+    """The ids of what it was made from: dataset, label set, job or model."""
+
+
+class Job(Record):
+    """A job as it stands."""
+
+    id: str
+    name: str
+    spec: JobSpec
+    owner: str
+    state: JobState
+    reason: str | None = None
+    """Why it waits or how it ended, with the scheduler's own word in brackets."""
+    message: str | None = None
+    """For a failure, one plain sentence."""
+    hint: str | None = None
+    native_id: str | None = None
+    attempt: int
+    submitted: Time
+    started: Time | None = None
+    ended: Time | None = None
+    seen: Time | None = None
+    exit_code: int | None = None
+    progress: Progress | None = None
+    metrics: dict[str, float] = {}
+    outputs: tuple[Output, ...] = ()
+
+
+class JobFile(Record):
+    """`job.json`: everything that a run needs to know, so that it needs no database and no network."""
+
+    id: str
+    name: str
+    owner: str
+    spec: JobSpec
+    """With every default filled in."""
+    data: Dataset | None = None
+    labels: LabelSet | None = None
+    architecture: Architecture | None = None
+    model: Trained | None = None
+
+
+class Result(Record):
+    """`result.json`: what a finished attempt hands over. Its existence means that the attempt is done."""
+
+    attempt: int
+    outputs: tuple[Output, ...] = ()
+    metrics: dict[str, float] = {}
+    dataset: Dataset | None = None
+    """The volume that a prediction made."""
+
+
+class Ending(Record):
+    """`attempts/<n>/ending.json`: how an attempt that produced no result ended."""
+
+    state: JobState
+    exit_code: int
+    message: str
+    hint: str | None = None
+    time: Time
+
+
+class LogChunk(Record):
+    """A piece of a job's log."""
+
+    text: str
+    offset: int
+    """Where to go on reading."""
+    final: bool
+    """True when the job has ended and this is all there will be."""
+
+
+class Why(Record):
+    """The reason a job is where it is, and what can be done."""
+
+    job: str
+    name: str
+    state: JobState
+    reason: str
+    hints: tuple[str, ...] = ()
+    log_tail: tuple[str, ...] = ()
