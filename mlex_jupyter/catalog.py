@@ -16,7 +16,8 @@ from mlex_jupyter.data.readers import VolumeInfo, inspect_volume
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Store, datasets
+from mlex_jupyter.store import Store
+from mlex_jupyter.tables import datasets
 from mlex_jupyter.types import NAME, ClassInfo, Dataset, new_id, now
 
 ENDINGS = re.compile(r"(\.ome)?\.(zarr|npy|tiff?)$", re.IGNORECASE)

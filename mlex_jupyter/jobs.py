@@ -20,7 +20,8 @@ from mlex_jupyter.files import read_piece
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Row, Store, jobs
+from mlex_jupyter.store import Store
+from mlex_jupyter.tables import Row, jobs
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.types import (
     NAME,

@@ -26,7 +26,8 @@ from mlex_jupyter.events import append
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import sync_folder, sync_tree
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Store, labels
+from mlex_jupyter.store import Store
+from mlex_jupyter.tables import labels
 from mlex_jupyter.types import NAME, ClassInfo, Dataset, LabelSet, new_id, now
 
 PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")

@@ -29,9 +29,10 @@ from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.runevents import Found, read_events, summary
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Row, Store, current_epoch, jobs
+from mlex_jupyter.store import Store, current_epoch
+from mlex_jupyter.tables import Row, jobs
 from mlex_jupyter.targets import Seen, Target, Targets
-from mlex_jupyter.types import Ending, JobFile, JobState, Result
+from mlex_jupyter.types import Ending, JobFile, JobState, Output, Result
 
 T = TypeVar("T")
 ACTIVE = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
@@ -305,13 +306,14 @@ class Lifecycle:
         failpoint("supervisor.before_finish")
 
         def finish(tx: Connection) -> Row:
-            outputs = [output.model_dump(mode="json") for output in result.outputs if output.kind != "dataset"]
-            if result.dataset is not None:
-                registered = self.catalog.insert(tx, result.dataset, unique_name=False)
-                outputs.append({"kind": "dataset", "name": registered.name, "ref": registered.id})
+            outputs = [output for output in result.outputs if output.kind != "dataset"]
+            if (made := result.dataset) is not None:
+                made = self.catalog.insert(tx, made, unique_name=False)
+                outputs.append(Output(kind="dataset", name=made.name, ref=made.id, derived_from=made.derived_from))
             known = tx.execute(select(jobs.c.metrics).where(jobs.c.id == row.id)).scalar_one()
             ended = {"ended": time.time(), "exit_code": 0, "reason": None, "message": None, "hint": None}
-            found = {"outputs": outputs, "metrics": {**known, **result.metrics}}
+            left = [output.model_dump(mode="json") for output in outputs]
+            found = {"outputs": left, "metrics": {**known, **result.metrics}}
             return set_job(tx, row, state=JobState.DONE, **ended, **found)
 
         self._closed(await self._write(finish))

@@ -1,6 +1,6 @@
 """The database: the truth of intents. What one commit here acknowledged is not lost.
 
-Every table keeps its record as JSON beside the few columns that are searched. Reads and writes are functions of a
+Reads and writes are functions of a
 connection that run in worker threads; a write is one immediate transaction, durable before the caller hears of it.
 """
 
@@ -12,119 +12,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-    create_engine,
-    event,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.types import JSON
 
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable
 from mlex_jupyter.files import on_network
 from mlex_jupyter.settings import Settings
+from mlex_jupyter.tables import meta, metadata
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
 LOOK_EVERY_S = 0.02
-
-metadata = MetaData()
-
-meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Integer, nullable=False))
-
-events = Table(
-    "events",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("time", Float, nullable=False),
-    Column("subject", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("values", JSON, nullable=False),
-    Index("events_of_a_subject", "subject", "id"),
-    sqlite_autoincrement=True,
-)
-
-datasets = Table(
-    "datasets",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("name", String, nullable=False, unique=True),
-    Column("record", JSON, nullable=False),
-    Column("created", Float, nullable=False),
-)
-
-labels = Table(
-    "labels",
-    metadata,
-    Column("id", String, nullable=False),
-    Column("dataset", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("record", JSON, nullable=False),
-    Column("created", Float, nullable=False),
-    UniqueConstraint("dataset", "name", "version"),
-)
-
-models = Table(
-    "models",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("run", String, nullable=False),
-    Column("record", JSON, nullable=False),
-    Column("created", Float, nullable=False),
-    UniqueConstraint("name", "version"),
-    UniqueConstraint("name", "run"),
-)
-
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("name", String, nullable=False, index=True),
-    Column("owner", String, nullable=False),
-    Column("target", String, nullable=False),
-    Column("key", String),
-    Column("request", JSON, nullable=False),  # as it was asked for
-    Column("file", JSON, nullable=False),  # complete: job.json
-    Column("state", String, nullable=False),
-    Column("reason", String),
-    Column("message", String),
-    Column("hint", String),
-    Column("native_id", String),
-    Column("attempt", Integer, nullable=False, default=0),
-    Column("asked", Integer, nullable=False, default=1),  # the attempt that somebody wants
-    Column("cancel", Integer, nullable=False, default=0),  # attempts up to this one are to be cancelled
-    Column("vanished", Integer, nullable=False, default=0),  # attempts that ended without a word
-    Column("submitted", Float, nullable=False),
-    Column("started", Float),
-    Column("ended", Float),
-    Column("seen", Float),
-    Column("exit_code", Integer),
-    Column("progress", JSON),
-    Column("metrics", JSON, nullable=False, default=dict),
-    Column("outputs", JSON, nullable=False, default=list),
-    Column("offset", Integer, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
-    UniqueConstraint("owner", "key"),
-    Index("jobs_by_state", "state", "number"),
-    sqlite_autoincrement=True,
-)
 
 
 class Store:
@@ -251,7 +151,3 @@ def next_epoch(tx: Connection) -> int:
 def current_epoch(tx: Connection) -> int:
     """The reign that holds now."""
     return int(tx.execute(select(meta.c.value).where(meta.c.key == "epoch")).scalar_one())
-
-
-Row = Any
-"""A row of a query: its columns by name."""

@@ -28,7 +28,8 @@ from mlex_jupyter.events import append
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Store, models
+from mlex_jupyter.store import Store
+from mlex_jupyter.tables import models
 from mlex_jupyter.types import Architecture, Job, JobFile, Model, Params, Trained, ZooEntry, new_id, now
 
 DESCRIBE_S = 60

@@ -16,7 +16,7 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.jobs import LOG_AT_ONCE
 from mlex_jupyter.lifecycle import set_job
-from mlex_jupyter.store import jobs
+from mlex_jupyter.tables import jobs
 from mlex_jupyter.types import Job, JobSpec, JobState, PredictTask, RunTask, TrainTask
 from tests.engine import python, settings_of, spec
 

@@ -17,9 +17,9 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import NotFound, TargetError
 from mlex_jupyter.learn.run import FULL
 from mlex_jupyter.lifecycle import Superseded
-from mlex_jupyter.store import jobs
+from mlex_jupyter.tables import jobs
 from mlex_jupyter.targets import Seen, Target
-from mlex_jupyter.types import Dataset, Job, JobState, Result, now
+from mlex_jupyter.types import Dataset, Job, JobState, Output, Result, now
 from tests.engine import Hand, fill, settings_of, small_disk, spec
 from tests.servers import end_processes_of
 
@@ -338,14 +338,16 @@ async def test_a_result_that_is_published_twice_is_one_dataset(hand: Hand) -> No
     running = await hand.until_state(job, JobState.RUNNING)
     made = Dataset(
         id=f"ds-{job.id}", name="seg", uri="/x", reader="zarr", shape=(1, 2, 2), dtype="uint8", axes="zyx", nbytes=4,
-        created=now(),
+        derived_from=("ds-0", "run-0"), created=now(),
     )  # fmt: skip
+    picture = Output(kind="picture", name="Beside it", ref="picture.png", derived_from=("ds-0", job.id))
     row = hand.store.read_now(lambda tx: tx.execute(jobs.select()).one())
     for _ in range(2):
-        await hand.life._finish(row, Result(attempt=1, dataset=made))
+        await hand.life._finish(row, Result(attempt=1, dataset=made, outputs=(picture,)))
     os.kill(pid(running), signal.SIGKILL)
     assert [data.name for data in await hand.mlex.catalog.search("seg*")] == ["seg"]
-    assert [output.ref for output in (await hand.jobs.get(job.id)).outputs] == [made.id]
+    dataset = Output(kind="dataset", name="seg", ref=made.id, derived_from=("ds-0", "run-0"))
+    assert (await hand.jobs.get(job.id)).outputs == (picture, dataset)
 
 
 # ---------------------------------------------------------------- what is wrong with one stops no other

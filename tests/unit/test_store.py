@@ -14,7 +14,8 @@ from sqlalchemy import insert, select, text, update
 from mlex_jupyter import store as store_module
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import SCHEMA_VERSION, Store, current_epoch, events, meta, next_epoch
+from mlex_jupyter.store import SCHEMA_VERSION, Store, current_epoch, next_epoch
+from mlex_jupyter.tables import events, meta
 from tests.engine import answer, fill, python, settings_of, small_disk
 
 OPEN = """
@@ -87,7 +88,7 @@ def test_what_was_acknowledged_survives_the_kill_of_who_acknowledged(home: Path)
         OPEN
         + """
 from sqlalchemy import insert
-from mlex_jupyter.store import events
+from mlex_jupyter.tables import events
 for number in range(10_000):
     told = {"time": 1.0, "subject": "x", "kind": "note", "values": {}}
     store.write_now(lambda tx: tx.execute(insert(events), [told]))
