@@ -25,6 +25,8 @@ from mlex_jupyter.types import ClassInfo
 Bytes = NDArray[np.uint8]
 SHOWN = 1024
 """The longest side of what a picture shows."""
+SLICES = "labelled-slices.zarr"
+"""What the network makes of the labelled slices, inside the job folder."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def _around(labels: Bytes) -> tuple[slice, slice]:
 
 
 def write_labelled_slices(folder: Path, network: nn.Module, labelled: Labelled, fit: Fit, device: torch.device) -> None:
-    """Segment every labelled slice into `labelled-slices.zarr`, and draw the one that pictures show."""
-    place, beside = folder / "labelled-slices.zarr", folder / f".labelled-slices.{os.getpid()}"
+    """Segment every labelled slice into `SLICES`, and draw the one that pictures show."""
+    place, beside = folder / SLICES, folder / f".labelled-slices.{os.getpid()}"
     rows, columns = labelled.volume.shape_ZCYX[2:]
     array = zarr.create_array(
         beside,

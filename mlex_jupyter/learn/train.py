@@ -261,12 +261,19 @@ class Training:
         judge.write_labelled_slices(path, self.state.load_best(), labelled, self.fit, self.device)
         best = f", with a Dice of {standing.best:.3f} on the labelled pixels kept apart" if self.judged_pixels else ""
         self.attempt.note(f"The weights of epoch {standing.best_epoch} are kept{best}")
-        name = self.architecture.name
-        outputs = (
-            Output(kind="weights", name=name, ref="weights.safetensors"),
-            Output(kind="picture", name="Labels and prediction", ref="picture.png"),
+        return Result(attempt=self.attempt.number, outputs=self._outputs(), metrics=standing.best_metrics)
+
+    def _outputs(self) -> tuple[Output, ...]:
+        """What is left, and from what it was made. The slices are no dataset: each training would lengthen the list."""
+        job, count = self.attempt.job, len(self.labelled.zs)
+        assert job.data and job.labels
+        source = (job.data.id, job.labels.id, job.id)
+        predicted = f"Prediction of its {f'{count} labelled slices' if count > 1 else 'labelled slice'}"
+        return (
+            Output(kind="weights", name=self.architecture.name, ref="weights.safetensors", derived_from=source),
+            Output(kind="picture", name="Labels and prediction", ref="picture.png", derived_from=source),
+            Output(kind="slices", name=predicted, ref=judge.SLICES, derived_from=source),
         )
-        return Result(attempt=self.attempt.number, outputs=outputs, metrics=standing.best_metrics)
 
 
 def schedule(step: int, total: int) -> float:

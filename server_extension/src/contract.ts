@@ -844,7 +844,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "weights" | "dataset" | "picture";
+            kind: "weights" | "dataset" | "picture" | "slices";
             /** Name */
             name: string;
             /**
@@ -852,6 +852,12 @@ export interface components {
              * @description A dataset's or blob's id, or a path inside the job folder.
              */
             ref: string;
+            /**
+             * Derived From
+             * @description The ids of what it was made from: dataset, label set, job or model.
+             * @default []
+             */
+            derived_from: string[];
         };
         /**
          * PredictTask

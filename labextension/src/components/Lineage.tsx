@@ -56,14 +56,11 @@ function sources({ spec: { task } }: Job): Node[] {
 }
 
 function results(job: Job, published: readonly { name: string; version?: number | null }[]): Node[] {
-  if (published.length > 0) {
-    return published.map(({ name, version }) => ({ icon: layersIcon, text: `${name} v${version}` }));
-  }
-  const volumes = job.outputs.filter(output => output.kind === 'dataset');
-  if (volumes.length > 0) {
-    return volumes.map(({ name }) => ({ icon: gridIcon, text: name }));
-  }
+  const models = published.map(({ name, version }) => ({ icon: layersIcon, text: `${name} v${version}` }));
+  const volumes = job.outputs
+    .filter(({ kind }) => kind === 'dataset' || kind === 'slices')
+    .map(({ name }) => ({ icon: gridIcon, text: name }));
   return job.spec.task.kind === 'train' && !FINAL.has(job.state)
     ? [{ icon: layersIcon, text: 'model when done', ghost: true }]
-    : [];
+    : [...models, ...volumes];
 }

@@ -42,7 +42,13 @@ def test_a_training_leaves_weights_pictures_and_all_that_prediction_needs(tmp_pa
     assert run(folder) == 0, folder.log.read_text()
     result = folder.result()
     assert result is not None
-    assert {output.kind for output in result.outputs} == {"weights", "picture"}
+    assert {output.kind: output.ref for output in result.outputs} == {
+        "weights": "weights.safetensors",
+        "picture": "picture.png",
+        "slices": "labelled-slices.zarr",
+    }
+    assert {output.derived_from for output in result.outputs} == {("ds-1", "ls-1", "run-1")}
+    assert result.outputs[-1].name == "Prediction of its 3 labelled slices"
     assert {"dice", "dice/Pore", "dice/Grain", "val_loss"} <= result.metrics.keys()
     model = Trained.model_validate_json((folder.path / "model.json").read_bytes())
     assert [one.name for one in model.classes] == ["Pore", "Grain", "Binder", "Heavy mineral"]
@@ -107,6 +113,9 @@ def test_two_dimensional_data_classes_with_gaps_and_crops_that_do_not_fit_are_no
     assert "Crops of 512 do not fit these slices and this network; 56 is used" in folder.log.read_text()
     found = np.asarray(zarr.open_array(folder.path / "labelled-slices.zarr", mode="r")[:])
     assert found.shape == (1, 61, 53)
+    result = folder.result()
+    assert result is not None
+    assert result.outputs[-1].name == "Prediction of its labelled slice"
     assert set(np.unique(found)) <= set(np.unique(painted)) - {0}
 
 
