@@ -116,9 +116,9 @@ class Lab:
             advanced.get_by_label(name.capitalize().replace("_", " ")).fill(str(value))
         advanced.locator("summary").click()
 
-    def train(self, *, epochs: int) -> str:
-        """Train the small U-Net from the form; the run's name."""
-        self.pick("Model", "unet")
+    def train(self, model: str = "unet", *, epochs: int) -> str:
+        """Train a small network from the form; the run's name."""
+        self.pick("Model", model)
         self.settings(epochs=epochs, **FAST)
         name = self.form.get_by_label("Name", exact=True).get_attribute("placeholder")
         assert name

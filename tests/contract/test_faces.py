@@ -26,16 +26,16 @@ from tests.conftest import mlex_command
 from tests.kernels import Kernel, running_kernel
 from tests.servers import Server, end_processes_of, running_server
 
-pytestmark = [pytest.mark.needs("torch", "lab"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.needs("torch", "dlsia", "lab"), pytest.mark.timeout(400)]
 
 SAMPLE = {"size": 64, "slices": 8}
 PARAMS = {"epochs": 2, "steps_per_epoch": 2, "batch": 2, "patch": 32, "base_channels": 4, "depth": 2}
-TRAIN = {"model": "unet", "data": "sand-tomo", "labels": "scribbles", "params": PARAMS}
+TRAIN = {"model": "tunet", "data": "sand-tomo", "labels": "scribbles", "params": PARAMS}
 PREDICT = {"model": "run", "data": "sand-tomo"}
 
 # What cannot be done, as changes to a training that can.
 BAD: dict[str, dict[str, Any]] = {
-    "an unknown model": {"model": "unett"},
+    "an unknown model": {"model": "tunett"},
     "unknown data": {"data": "sand-tom"},
     "labels that are not there": {"labels": "scribble"},
     "no labels": {"labels": None},
@@ -45,7 +45,7 @@ BAD: dict[str, dict[str, Any]] = {
     "a name with a newline": {"name": "a\nb"},
     "a name with quotes": {"name": "a\"b'c"},
     "a name with a substitution": {"name": "$(touch owned)"},
-    "a model's name with a newline": {"model": "u\nnet"},
+    "a model's name with a newline": {"model": "tu\nnet"},
     "data's name with a substitution": {"data": "`touch owned`"},
     "a target that is not there": {"target": "slrum"},
     "fewer than no GPUs": {"resources": {"gpus": -1}},
@@ -74,9 +74,9 @@ class Shell:
         self._json("sample", *options(SAMPLE))
         data = ["--data", "sand-tomo"]
         return {
-            "train": self._json("train", "unet", *data, "--labels", "scribbles", *pairs(PARAMS), "-o", "run", "--wait"),
+            "train": self._json("train", "tunet", *data, "--labels=scribbles", *pairs(PARAMS), "-o", "run", "--wait"),
             "predict": self._json("predict", "run", *data, "-o", "seg", "--wait"),
-            "publish": self._json("publish", "run", "pores-unet"),
+            "publish": self._json("publish", "run", "pores-tunet"),
             "models": self._json("models", "pores*"),
             "jobs": self._json("jobs"),
             "why": self._json("why", "run"),
@@ -116,7 +116,7 @@ from pydantic_core import to_json
 mlex.sample(**{SAMPLE!r})
 run = mlex.train(**{TRAIN!r}, name="run", wait=True)
 seg = mlex.predict("run", data="sand-tomo", name="seg", wait=True)
-found = dict(train=run, predict=seg, publish=mlex.publish(run, "pores-unet"), models=mlex.models("pores*"),
+found = dict(train=run, predict=seg, publish=mlex.publish(run, "pores-tunet"), models=mlex.models("pores*"),
              jobs=mlex.jobs(), why=mlex.why(run), log="".join(mlex.logs(run, follow=True)))
 print(to_json(found).decode())
 """
@@ -147,12 +147,12 @@ class Notebook:
     def walk(self) -> dict[str, Any]:
         do = self.kernel.do
         do(f"%mlex sample {shlex.join(options(SAMPLE))}")
-        do(f"%%mlex train unet -o run --wait\ndata: sand-tomo\nlabels: scribbles\nparams: {json.dumps(PARAMS)}")
+        do(f"%%mlex train tunet -o run --wait\ndata: sand-tomo\nlabels: scribbles\nparams: {json.dumps(PARAMS)}")
         # A name would mean the variable, and so the run by its id; by its name the job.json is everybody's.
         do("bound, run = run, None")
         do("%mlex predict run --data sand-tomo -o seg --wait")
         do("run = bound")
-        do("%mlex publish run pores-unet -o published")
+        do("%mlex publish run pores-tunet -o published")
         do("%mlex models 'pores*' -o found")
         do("%mlex jobs -o listed")
         do("%mlex why run -o reason")
@@ -204,7 +204,7 @@ class Rest:
         return {
             "train": train,
             "predict": self._ended(predict),
-            "publish": self._post("/models", {"run": "run", "name": "pores-unet"}),
+            "publish": self._post("/models", {"run": "run", "name": "pores-tunet"}),
             "models": self._get("/models", query="pores*"),
             "jobs": self._get("/jobs"),
             "why": self._get("/jobs/run/why"),
@@ -315,9 +315,19 @@ def test_every_face_gives_the_same_results(
 def test_the_path_ends_with_a_segmentation_and_a_model(face: str, walked: dict[str, dict[str, Any]]) -> None:
     found = walked[face]
     assert found["train"]["state"] == found["predict"]["state"] == "done"
-    assert found["publish"]["name"] == "pores-unet"
-    assert [entry["name"] for entry in found["models"]] == ["pores-unet"]
+    assert found["publish"]["name"] == "pores-tunet"
+    assert [entry["name"] for entry in found["models"]] == ["pores-tunet"]
     assert found["log"].strip()
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_all_that_was_made_says_from_what(face: str, walked: dict[str, dict[str, Any]]) -> None:
+    train, predict = walked[face]["train"], walked[face]["predict"]
+    assert {output["kind"] for output in train["outputs"]} == {"weights", "picture", "slices"}
+    for output in train["outputs"]:
+        assert output["derived_from"][-1] == train["id"]
+        assert [made.partition("-")[0] for made in output["derived_from"]] == ["data", "labels", "run"]
+    assert predict["outputs"][0]["derived_from"] == [train["outputs"][0]["derived_from"][0], train["id"]]
 
 
 @pytest.mark.parametrize("face", FACES[1:])
