@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from pathlib import PurePath
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, or_, select
 
-from mlex_jupyter.data.readers import VolumeInfo, inspect_volume
+from mlex_jupyter.data.readers import VolumeInfo
+from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.settings import Settings
@@ -30,6 +30,7 @@ class Catalog:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.reading = Reading(settings)
 
     async def register(
         self,
@@ -47,7 +48,7 @@ class Catalog:
         Another volume under a taken name is a Conflict, and so are other axes or pixels of the same one: what was
         trained on a dataset must find it as it was.
         """
-        info = await asyncio.to_thread(inspect_volume, path, axes)
+        info = await self.reading.inspect(path, axes)
         asked = _dataset(info, name, pixel_size, pixel_unit, tags, derived_from, classes)
 
         def commit(tx: Connection) -> Dataset:

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlex_jupyter.errors import Invalid
 
@@ -26,6 +26,15 @@ def absolute(path: Path) -> Path:
     return Path(os.path.expanduser(path)).absolute()
 
 
+def _several(separator: str) -> BeforeValidator:
+    """A list, or a text in which this stands between them."""
+    return BeforeValidator(lambda said: [part for part in said.split(separator) if part] if type(said) is str else said)
+
+
+Folders = Annotated[tuple[Annotated[Path, AfterValidator(absolute)], ...], NoDecode, _several(os.pathsep)]
+Hosts = Annotated[tuple[str, ...], NoDecode, _several(",")]
+
+
 class Settings(BaseSettings):
     """What can be set, with its meaning."""
 
@@ -33,6 +42,9 @@ class Settings(BaseSettings):
 
     home: Annotated[Path, AfterValidator(absolute)] = Field(
         default_factory=default_home, description="The folder of database, jobs, labels and models."
+    )
+    database: str | None = Field(
+        None, description="The URL of a PostgreSQL for what several hosts share; left out, SQLite in the home."
     )
     user: str = Field(default_factory=getpass.getuser, description="Who acts, where nobody has logged in.")
     local_cpus: int = Field(
@@ -42,6 +54,11 @@ class Settings(BaseSettings):
     retries: int = Field(3, ge=0, le=10, description="How often a vanished training or prediction is resumed.")
     stop_grace_s: float = Field(60, gt=0, description="Time for a cancelled job to save before it is ended.")
     idle_s: float = Field(60, gt=0, description="How long the supervisor stays when nothing is left to do.")
+    readers: int = Field(2, ge=1, le=32, description="Processes that open files at the same time.")
+    reader_memory_gb: float = Field(4, gt=0, description="Memory that one of them may use.")
+    reader_timeout_s: float = Field(60, gt=0, description="How long one may be silent before its read is given up.")
+    roots: Folders = Field((), description="Folders with data that may be opened; none for all that the user may read.")
+    allowed_hosts: Hosts = Field((), description="Hosts of this machine or its own network that URLs may name.")
 
     @classmethod
     def settings_customise_sources(
@@ -71,7 +88,11 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, for a process of their own."""
-        return {f"MLEX_{name.upper()}": str(value) for name, value in self.model_dump().items() if value is not None}
+        said = self.model_dump() | {
+            "roots": os.pathsep.join(map(str, self.roots)) or None,
+            "allowed_hosts": ",".join(self.allowed_hosts) or None,
+        }
+        return {f"MLEX_{name.upper()}": str(value) for name, value in said.items() if value is not None}
 
 
 def _said_in(file: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 from mlex_jupyter.data.volume import Volume
@@ -27,8 +28,8 @@ def check_labels(volume: Volume, dataset: Dataset) -> None:
         raise Invalid(f"The labels are {volume.dtype.name}; labels are whole numbers.", hint="Save them as uint8.")
 
 
-def copy_labels(volume: Volume, place: Path) -> Counter[tuple[int, int]]:
-    """Write labels as a zarr of uint8, and count the pixels of each (z, value) above 0."""
+def copy_labels(volume: Volume, place: Path) -> Generator[dict[str, int], None, Counter[tuple[int, int]]]:
+    """Write labels as a zarr of uint8, and count the pixels of each (z, value) above 0; says each slice it has done."""
     import numpy as np
     import zarr
     from zarr.codecs import ZstdCodec
@@ -56,4 +57,5 @@ def copy_labels(volume: Volume, place: Path) -> Counter[tuple[int, int]]:
             out[z] = labels_YX.astype(np.uint8)
             counts = np.bincount(labels_YX.ravel().astype(np.uint8), minlength=HIGHEST + 1)
             painted.update({(z, int(value)): int(counts[value]) for value in np.flatnonzero(counts[1:]) + 1})
+        yield {"done": z + 1, "of": slices}
     return painted

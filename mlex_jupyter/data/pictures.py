@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlex_jupyter.data.readers import open_path, open_volume
+from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.data.volume import SPACE, Volume
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.types import ClassInfo, Dataset, LabelSet
@@ -29,6 +29,7 @@ def slice_png(
     index: int | None = None,
     size: int = 512,
     overlay: LabelSet | None = None,
+    shelf: Shelf | None = None,
 ) -> bytes:
     """A slice across z, y or x (axis 0, 1, 2), the middle one by default, no side longer than `size` pixels.
 
@@ -36,20 +37,33 @@ def slice_png(
     """
     if not 1 <= size <= LARGEST:
         raise Invalid(f"A picture cannot have {size} pixels.", hint=f"Say a size from 1 to {LARGEST}.")
-    with open_volume(dataset) as volume:
-        depth = _depth(volume, axis)
-        place = depth // 2 if index is None else index
-        if not 0 <= place < depth:
-            raise Invalid(f"{dataset.name} has no slice {place} there.", hint=f"Say an index from 0 to {depth - 1}.")
+    with contextlib.closing(Shelf()) as own:
+        shelf = shelf or own
+        volume = shelf.dataset(dataset)
+        place = _place(volume, dataset, axis, index)
         values = _plane(volume, axis, place, size)
-    if dataset.classes:
-        return _png(_colors(dataset.classes)[_as_labels(values)], size, smooth=False)
-    grey = _grey(values)
-    if overlay is None:
-        return _png(grey, size, smooth=True)
-    with open_path(Path(overlay.uri), "zyx") as painted:
-        labels = _as_labels(_plane(painted, axis, place, size))
-    return _png(_over(grey, labels, overlay.classes), size, smooth=False)
+        if dataset.classes:
+            return _png(_colors(dataset.classes)[_as_labels(values)], size, smooth=False)
+        grey = _grey(values)
+        if overlay is None:
+            return _png(grey, size, smooth=True)
+        labels = _as_labels(_plane(shelf.path(overlay.uri, "zyx"), axis, place, size))
+        return _png(_over(grey, labels, overlay.classes), size, smooth=False)
+
+
+def whole_plane(dataset: Dataset, axis: int, index: int | None, shelf: Shelf) -> NDArray[Any]:
+    """All values of a slice across z, y or x, as they are; of several channels the first."""
+    volume = shelf.dataset(dataset)
+    return _plane(volume, axis, _place(volume, dataset, axis, index))
+
+
+def _place(volume: Volume, dataset: Dataset, axis: int, index: int | None) -> int:
+    """The index of the slice that is meant, the middle one where none is said."""
+    depth = _depth(volume, axis)
+    place = depth // 2 if index is None else index
+    if not 0 <= place < depth:
+        raise Invalid(f"{dataset.name} has no slice {place} there.", hint=f"Say an index from 0 to {depth - 1}.")
+    return place
 
 
 def _depth(volume: Volume, axis: int) -> int:
@@ -59,12 +73,12 @@ def _depth(volume: Volume, axis: int) -> int:
     return (z, y, x)[axis]
 
 
-def _plane(volume: Volume, axis: int, place: int, size: int) -> NDArray[Any]:
-    """The values of a slice, in the order of z, y, x; every n-th where there are many more than shown."""
+def _plane(volume: Volume, axis: int, place: int, size: int | None = None) -> NDArray[Any]:
+    """The values of a slice, in the order of z, y, x; every n-th where there are many more than the size shown."""
     depths = dict(zip(SPACE, (volume.shape_ZCYX[0], *volume.shape_ZCYX[2:]), strict=True))
     across = SPACE[axis]
     shown = [letter for letter in SPACE if letter != across]
-    step = max(1, max(depths[letter] for letter in shown) // (2 * size))
+    step = max(1, max(depths[letter] for letter in shown) // (2 * size)) if size else 1
     cut = {letter: slice(None, None, step) for letter in shown} | {across: slice(place, place + 1), "c": slice(0, 1)}
     piece = volume[tuple(cut[letter] for letter in volume.axes)]
     axes = volume.axes

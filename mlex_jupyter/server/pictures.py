@@ -26,13 +26,11 @@ async def picture_of(mlex: Mlex, path: str, query: Mapping[str, Sequence[str]]) 
 
 
 async def _slice(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> Answer:
-    from mlex_jupyter.data.pictures import slice_png
-
     dataset = await mlex.dataset(name)
     axis, index, size = (_number(query, name) for name in ("axis", "index", "size"))
     overlay = await mlex.label_sets.get(dataset.id, query["labels"][-1]) if "labels" in query else None
-    png = await asyncio.to_thread(
-        slice_png, dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay
+    png = await mlex.catalog.reading.picture(
+        dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay
     )
     return Answer(200, png, PNG, cache_s=0 if overlay else 3600)
 

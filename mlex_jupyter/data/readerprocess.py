@@ -1,0 +1,139 @@
+"""The process in which foreign files are opened: `python -m mlex_jupyter.data.readerprocess MEMORY_BYTES SILENCE_S`.
+
+It answers one request at a time over its standard input and output, has limits, and knows no secrets. Whatever a file
+does to the library that decodes it ends this process at the worst; see `reading` for the caller's side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mlex_jupyter.data.frames import Pipes
+from mlex_jupyter.data.shelf import Shelf
+from mlex_jupyter.errors import Invalid, MlexError
+
+NICENESS = 5
+OPEN_FILES = 512
+FIRST_TO_GO = "900"
+"""Of 1000: where memory runs out, the system ends this process before a server or a kernel."""
+
+Done = tuple[Mapping[str, Any], bytes | memoryview]
+Work = Callable[[Shelf, Any], Iterator[Mapping[str, Any] | Done]]
+"""Yields what it has done so far, so that it is known to be alive; in the end one pair: what it found, and bytes."""
+
+
+def inspect(shelf: Shelf, asked: Any) -> Iterator[Done]:
+    """What a file says about its volume."""
+    from mlex_jupyter.data.readers import inspect_volume
+
+    yield inspect_volume(asked["path"], asked["axes"]).model_dump(mode="json"), b""
+
+
+def picture(shelf: Shelf, asked: Any) -> Iterator[Done]:
+    """A slice as a PNG."""
+    from mlex_jupyter.data.pictures import slice_png
+    from mlex_jupyter.types import Dataset, LabelSet
+
+    overlay = asked["overlay"] and LabelSet.model_validate(asked["overlay"])
+    cut = {name: asked[name] for name in ("axis", "index", "size")}
+    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, overlay=overlay, shelf=shelf)
+
+
+def plane(shelf: Shelf, asked: Any) -> Iterator[Done]:
+    """The values of one slice."""
+    from mlex_jupyter.data.pictures import whole_plane
+    from mlex_jupyter.types import Dataset
+
+    values = whole_plane(Dataset.model_validate(asked["dataset"]), asked["axis"], asked["index"], shelf)
+    yield {"shape": values.shape, "dtype": values.dtype.str}, values.data.cast("B")
+
+
+def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+    """Copy the labels in a file to a folder of this home, and count them."""
+    from pathlib import Path
+
+    from mlex_jupyter.data.painted import check_labels, copy_labels
+    from mlex_jupyter.data.readers import local_path, open_path
+    from mlex_jupyter.types import Dataset
+
+    with open_path(local_path(asked["path"])) as volume:
+        check_labels(volume, Dataset.model_validate(asked["dataset"]))
+        painted = yield from copy_labels(volume, Path(asked["to"]))
+    yield {"painted": [[z, value, count] for (z, value), count in painted.items()]}, b""
+
+
+WORK: Mapping[str, Work] = {"inspect": inspect, "picture": picture, "plane": plane, "take_labels": take_labels}
+
+
+def answer(shelf: Shelf, pipes: Pipes, asked: Mapping[str, Any], silence_s: float) -> None:
+    """Do one request's work; whatever goes wrong is said in words."""
+    try:
+        for said in WORK[asked["do"]](shelf, asked):
+            if isinstance(said, tuple):
+                found, data = said
+                pipes.send({"found": found}, data)
+            else:
+                _be_heard(silence_s)
+                pipes.send({"so_far": said})
+    except MlexError as error:
+        pipes.send({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+    except Exception as error:
+        refused = in_words(error)
+        pipes.send({"error": {"code": refused.code, "message": refused.message, "hint": refused.hint}})
+
+
+def in_words(error: Exception) -> Invalid:
+    """What no reader has put in words."""
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return Invalid(f"It cannot be read: {type(error).__name__}: {first}", hint="The file may be damaged.")
+
+
+def limit(memory_bytes: int) -> None:
+    """Less memory, priority and room than the caller has, and no traces of it left on the disk.
+
+    Mapped files are not memory: RLIMIT_DATA counts what is allocated, RLIMIT_AS would refuse every large volume.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if soft == resource.RLIM_INFINITY else min(OPEN_FILES, soft)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    os.nice(NICENESS)
+    os.umask(0o077)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(FIRST_TO_GO)
+
+
+def _be_heard(silence_s: float) -> None:
+    """The alarm ends this process where its caller, which would have ended it before, is gone."""
+    signal.setitimer(signal.ITIMER_REAL, silence_s * 1.5)
+
+
+def main(memory: str, silence: str) -> int:
+    """Answer until the caller is gone."""
+    memory_bytes, silence_s = int(memory), float(silence)
+    pipes = Pipes(os.dup(0), os.dup(1), largest=memory_bytes)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what a library prints is no answer
+    os.chdir("/")
+    limit(memory_bytes)
+    shelf = Shelf()
+    while True:
+        try:
+            asked = pipes.receive().said
+            _be_heard(silence_s)
+            answer(shelf, pipes, asked, silence_s)
+        except (EOFError, BrokenPipeError):
+            return 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
