@@ -19,7 +19,8 @@ from pathlib import Path
 from sqlalchemy import Connection, func, insert, select
 
 from mlex_jupyter.catalog import Catalog
-from mlex_jupyter.data.reading import Reading
+from mlex_jupyter.data.painted import check_labels, copy_labels
+from mlex_jupyter.data.readers import local_path, open_path
 from mlex_jupyter.errors import Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.failpoints import failpoint
@@ -41,7 +42,6 @@ class Labels:
     def __init__(self, store: Store, settings: Settings, catalog: Catalog) -> None:
         self.store = store
         self.catalog = catalog
-        self.reading = Reading(settings)
         self.folder = settings.home / "labels"
 
     async def list(self, data: str) -> list[LabelSet]:
@@ -86,17 +86,8 @@ class Labels:
 
     def _import_now(self, dataset: Dataset, path: str, name: str, classes: Sequence[ClassInfo]) -> LabelSet:
         with self._incoming() as beside:
-            painted = self._take(dataset, path, beside)
+            painted = _take(dataset, path, beside)
             return self.store.write_now(lambda tx: self._commit(tx, dataset, name, classes, painted, beside))
-
-    def _take(self, dataset: Dataset, path: str, beside: Path) -> Counter[tuple[int, int]]:
-        """Copy the labels of a file, durably, and count them."""
-        painted = self.reading.take_labels(dataset, path, beside)
-        if not painted:
-            message = f"{path} holds nothing but zeros, and 0 is unlabelled."
-            raise Invalid(message, hint="Paint some classes, from 1 on.")
-        sync_tree(beside)
-        return painted
 
     def _commit(
         self,
@@ -144,6 +135,17 @@ class Labels:
             yield beside
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _take(dataset: Dataset, path: str, beside: Path) -> Counter[tuple[int, int]]:
+    """Copy the labels of a file, durably, and count them."""
+    with open_path(local_path(path)) as volume:
+        check_labels(volume, dataset)
+        painted = copy_labels(volume, beside)
+    if not painted:
+        raise Invalid(f"{path} holds nothing but zeros, and 0 is unlabelled.", hint="Paint some classes, from 1 on.")
+    sync_tree(beside)
+    return painted
 
 
 def _move(beside: Path, place: Path) -> None:
