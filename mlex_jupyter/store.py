@@ -1,52 +1,57 @@
 """The database: the truth of intents. What one commit here acknowledged is not lost.
 
-Reads and writes are functions of a
-connection that run in worker threads; a write is one immediate transaction, durable before the caller hears of it.
+Reads and writes are functions of a connection that run in worker threads. Writes that come at once share one
+transaction, each behind a savepoint of its own; it is durable before any of their callers hears of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DatabaseError, DataError, OperationalError, PendingRollbackError
 
+from mlex_jupyter.databases import Database, Watch, database_of
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable
-from mlex_jupyter.files import on_network
+from mlex_jupyter.migration import current, migrate
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.tables import meta, metadata
+from mlex_jupyter.tables import meta
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
 LOOK_EVERY_S = 0.02
+TOGETHER = 200
+"""Writes in one transaction, at most."""
 
 
 class Store:
     """One home's database."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._journal = "DELETE" if on_network(path.parent) else "WAL"
-        self._reader = self._engine("BEGIN")
-        self._writer = self._engine("BEGIN IMMEDIATE")
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._reader = database.reader()
+        self._writer = database.writer()
         self._read_threads = ThreadPoolExecutor(4, "mlex-read")
         self._write_thread = ThreadPoolExecutor(1, "mlex-write")
-        self._watch: sqlite3.Connection | None = None
+        self._wishes: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+        self._watch: Watch | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
         """Open the home's database; make it where there is none."""
         try:
             settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            store = cls(settings.home / "mlex.db")
-            store._migrate()
-            store.path.chmod(0o600)
+            store = cls(database_of(settings))
+            with store._reader.begin() as tx:
+                ready = current(tx)
+            if not ready:
+                with store._writer.begin() as tx:
+                    migrate(tx)
+            store.database.made()
         except (OSError, DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
             raise Unavailable(
@@ -55,34 +60,6 @@ class Store:
             ) from error
         return store
 
-    def _engine(self, begin: str) -> Engine:
-        engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": 30, "check_same_thread": False})
-
-        @event.listens_for(engine, "connect")
-        def configure(connection: sqlite3.Connection, _: object) -> None:
-            connection.isolation_level = None  # transactions begin where we say, not where sqlite3 guesses
-            connection.execute(f"PRAGMA journal_mode={self._journal}")
-            connection.execute("PRAGMA synchronous=FULL")
-
-        @event.listens_for(engine, "begin")
-        def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        return engine
-
-    def _migrate(self) -> None:
-        """Bring the tables to this version, in one transaction."""
-        with self._writer.begin() as tx:
-            metadata.create_all(tx)
-            found = tx.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
-            if found is None:
-                tx.execute(insert(meta), [{"key": "schema", "value": SCHEMA_VERSION}, {"key": "epoch", "value": 0}])
-            elif found > SCHEMA_VERSION:
-                raise Unavailable(
-                    f"The database in {self.path.parent} was made by a newer version of MLEx.",
-                    hint="Update this installation: pip install -U mlex-jupyter",
-                )
-
     # ------------------------------------------------------------ reading and writing
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -90,32 +67,56 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, self.read_now, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run a function in one transaction, committed durably before this returns; all of it or nothing."""
-        future = asyncio.get_running_loop().run_in_executor(self._write_thread, self.write_now, work)
-        return await asyncio.shield(future)
+        """Run a function in a transaction, committed durably before this returns; all of it or nothing."""
+        return await asyncio.shield(asyncio.wrap_future(self._ask(work)))
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """`read`, for code that has no event loop."""
-        return self._run(self._reader, work)
+        try:
+            with self._reader.begin() as tx:
+                return work(tx)
+        except Exception as error:
+            raise _caused(in_words(error), error)  # noqa: B904
 
     def write_now(self, work: Callable[[Connection], T]) -> T:
         """`write`, for code that has no event loop."""
-        return self._run(self._writer, work)
+        return self._ask(work).result()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+    def _ask(self, work: Callable[[Connection], T]) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # a caller that gives up does not undo the write
+        self._wishes.append((work, future))
+        self._write_thread.submit(self._write_together)
+        return future
+
+    def _write_together(self) -> None:
+        """Do all that is wished for by now, in one transaction; whoever comes meanwhile shares the next."""
+        wishes = [self._wishes.popleft() for _ in range(min(len(self._wishes), TOGETHER))]
+        if not wishes:
+            return  # an earlier call has done it
+        answers: list[tuple[Future[Any], Any]] = []
         try:
-            with engine.begin() as tx:
-                return work(tx)
-        except OperationalError as error:
-            raise _in_words(error) from error
-        except OverflowError as error:
-            raise Invalid("A number is too large: the database's have 64 bits.") from error
+            with self._writer.begin() as tx:
+                for work, future in wishes:
+                    if len(wishes) == 1:
+                        answers.append((future, work(tx)))
+                    else:
+                        _behind_a_savepoint(tx, work, future, answers)
+        except BaseException as error:
+            for _, future in wishes:
+                if not future.done():
+                    future.set_exception(_caused(in_words(error), error))
+        else:
+            for future, answer in answers:
+                future.set_result(answer)
+
+    # ------------------------------------------------------------ noticing
 
     def version(self) -> int:
         """A number that changes when anybody commits; cheap enough to be asked forty times a second."""
         if self._watch is None:
-            self._watch = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-        return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+            self._watch = self.database.watch()
+        return self._watch.version()
 
     async def changed(self, within_s: float) -> None:
         """Wait for somebody's commit, but no longer than this."""
@@ -133,11 +134,42 @@ class Store:
             self._watch.close()
 
 
-def _in_words(error: OperationalError) -> MlexError:
-    text = str(error.orig)
-    if "full" in text:
+def _behind_a_savepoint(
+    tx: Connection, work: Callable[[Connection], Any], future: Future[Any], answers: list[tuple[Future[Any], Any]]
+) -> None:
+    """Do one of several writes; what goes wrong with it is its own, unless it took the whole transaction with it."""
+    savepoint = tx.begin_nested()
+    try:
+        answer = work(tx)
+        savepoint.commit()
+    except Exception as error:
+        savepoint.rollback()  # fails where a full disk has ended the transaction: then nothing of it is kept
+        future.set_exception(_caused(in_words(error), error))
+    else:
+        answers.append((future, answer))
+
+
+def _caused(said: BaseException, cause: BaseException) -> BaseException:
+    if said is not cause:
+        said.__cause__ = cause
+    return said
+
+
+def in_words(error: BaseException) -> BaseException:
+    """What the database says, as people understand it; anything else as it is."""
+    if isinstance(error, OverflowError):
+        return Invalid("A number is too large: the database's have 64 bits.")
+    if isinstance(error, DataError):
+        return Invalid("The database cannot keep this: a number is too large, or a text holds a zero byte.")
+    if isinstance(error, OperationalError | PendingRollbackError) or type(error) is DatabaseError:
+        return _trouble(str(getattr(error, "orig", error)))
+    return error
+
+
+def _trouble(text: str) -> MlexError:
+    if "full" in text or "No space left" in text:
         return Unavailable("The disk is full: nothing was saved.", hint="Free some space and do it again.")
-    if "locked" in text or "busy" in text:
+    if "locked" in text or "busy" in text or "lock timeout" in text:
         return Unavailable("The database is busy: nothing was saved.", hint="Do it again in a moment.")
     return Unavailable(f"The database does not work: {text}.", hint="Run `mlex doctor`.")
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 from sqlalchemy.types import JSON
+
+from mlex_jupyter.textsearch import searched
 
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Integer, nullable=False))
+BYTEWISE = String().with_variant(String(collation="C"), "postgresql")
+"""A text that is sorted letter by letter, so that all words with one beginning stand in a row."""
+
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")
+"""A number of 64 bits; SQLite's INTEGER is one, and counts up by itself under no other name."""
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", WHOLE, nullable=False))
 
 events = Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", WHOLE, primary_key=True, autoincrement=True),
     Column("time", Float, nullable=False),
     Column("subject", String, nullable=False),
     Column("kind", String, nullable=False),
@@ -30,6 +38,25 @@ datasets = Table(
     Column("name", String, nullable=False, unique=True),
     Column("record", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("owner", String),
+    Column("reader", String),
+    Column("dtype", String),
+    Column("axes", String),
+    Column("nbytes", BigInteger),
+    Column("indexed", Integer, nullable=False, server_default="0"),  # the version of dataindex that wrote the index
+    Index("datasets_by_time", "created", "id"),
+    Index("datasets_by_size", "nbytes", "id"),
+    Index("datasets_by_index", "indexed"),
+    Index("datasets_by_sort", "reader", "dtype", "axes", "owner"),
+)
+
+dataset_terms = Table(
+    "dataset_terms",
+    metadata,
+    Column("dataset", String, primary_key=True),
+    Column("field", String, primary_key=True),  # word, tag, meta, parent
+    Column("term", BYTEWISE, primary_key=True),
+    Index("datasets_by_term", "field", "term", "dataset"),
 )
 
 labels = Table(
@@ -40,6 +67,7 @@ labels = Table(
     Column("name", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("record", JSON, nullable=False),
+    Column("balance", JSON),  # labelled pixels by z and value
     Column("created", Float, nullable=False),
     UniqueConstraint("dataset", "name", "version"),
 )
@@ -53,14 +81,49 @@ models = Table(
     Column("run", String, nullable=False),
     Column("record", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("withdrawn", Float),
+    Column("owner", String),
+    Column("visibility", String),
+    Column("indexed", Integer, nullable=False, server_default="0"),  # the version of modelsearch that wrote the index
     UniqueConstraint("name", "version"),
     UniqueConstraint("name", "run"),
+    Index("models_by_index", "indexed"),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("alias", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+# The newest listed version of each model, as it is searched.
+zoo_index = searched(
+    Table(
+        "zoo_index",
+        metadata,
+        Column("number", WHOLE, primary_key=True, autoincrement=False),
+        Column("name", String, nullable=False, unique=True),
+        Column("model", String, nullable=False),
+        Column("tokens", String, nullable=False),
+    )
+)
+
+zoo_metrics = Table(
+    "zoo_metrics",
+    metadata,
+    Column("metric", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("value", Float, nullable=False),
+    Index("zoo_metrics_by_number", "number"),
+    Index("zoo_metrics_by_value", "metric", "value"),
 )
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", WHOLE, primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
     Column("name", String, nullable=False, index=True),
     Column("owner", String, nullable=False),
@@ -85,10 +148,79 @@ jobs = Table(
     Column("progress", JSON),
     Column("metrics", JSON, nullable=False, default=dict),
     Column("outputs", JSON, nullable=False, default=list),
-    Column("offset", Integer, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
+    Column("offset", WHOLE, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
     UniqueConstraint("owner", "key"),
     Index("jobs_by_state", "state", "number"),
     sqlite_autoincrement=True,
+)
+
+label_drafts = Table(
+    "label_drafts",
+    metadata,
+    Column("labels", String, primary_key=True),
+    Column("dataset", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("shape", JSON, nullable=False),  # z, y and x
+    Column("classes", JSON, nullable=False),
+    Column("base", Integer, nullable=False),  # the version that the draft stands on
+    Column("number", Integer, nullable=False),  # of the last entry in its history
+    Column("changed", Integer, nullable=False),  # the last number that changed labels or classes
+    Column("saved", Integer, nullable=False),  # the last number that is in the base
+    Column("floor", Integer, nullable=False),  # the number at which it was put on another base
+    Column("time", Float),
+    UniqueConstraint("dataset", "name"),
+)
+
+label_tiles = Table(
+    "label_tiles",
+    metadata,
+    Column("labels", String, primary_key=True),
+    Column("z", Integer, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("col", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("packed", LargeBinary),  # null: as in the base
+    Index("label_tiles_across_y", "labels", "row", "z"),
+    Index("label_tiles_across_x", "labels", "col", "z"),
+    Index("label_tiles_by_version", "labels", "version"),
+)
+
+label_slices = Table(
+    "label_slices",
+    metadata,
+    Column("labels", String, primary_key=True),
+    Column("z", Integer, primary_key=True),
+    Column("counts", JSON, nullable=False),  # labelled pixels of the draft by value
+)
+
+label_strokes = Table(
+    "label_strokes",
+    metadata,
+    Column("labels", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("key", String),
+    Column("digest", String),  # of what was asked with that key
+    Column("of", Integer),
+    Column("pixels", Integer, nullable=False, default=0),
+    Column("tiles", JSON, nullable=False, default=list),
+    Column("request", LargeBinary),  # of a refused stroke: all of it
+    Column("time", Float, nullable=False),
+    UniqueConstraint("labels", "author", "key"),
+    Index("label_strokes_of_an_author", "labels", "author", "state", "number"),
+)
+
+label_changes = Table(
+    "label_changes",
+    metadata,
+    Column("labels", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("z", Integer, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("col", Integer, primary_key=True),
+    Column("packed", LargeBinary, nullable=False),
 )
 
 Row = Any

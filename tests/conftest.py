@@ -13,6 +13,7 @@ import pytest
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.settings import Settings
 from tests import needs
+from tests.postgres import Cluster, running_cluster
 from tests.servers import Server, end_processes_of, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def settings(home: Path) -> Settings:
     """The settings of that home."""
     return Settings.load(home=home, user="tester")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL for the session."""
+    needs.require("postgres")
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs over SQLite, and once more over PostgreSQL: everything that reads the settings finds it there."""
+    if request.param == "postgres":
+        monkeypatch.setenv("MLEX_DATABASE", request.getfixturevalue("postgres").database())
+    return str(request.param)
 
 
 @pytest.fixture

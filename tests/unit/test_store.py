@@ -6,17 +6,19 @@ import asyncio
 import os
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Connection, event, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from mlex_jupyter import store as store_module
-from mlex_jupyter.errors import Invalid, Unavailable
+from mlex_jupyter.errors import Conflict, Invalid, Unavailable
+from mlex_jupyter.migration import SCHEMA_VERSION
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import SCHEMA_VERSION, Store, current_epoch, next_epoch
+from mlex_jupyter.store import Store, current_epoch, next_epoch
 from mlex_jupyter.tables import events, meta
-from tests.engine import answer, fill, python, settings_of, small_disk
+from tests.engine import answer, fill, python, settings_of, small_disk, until
 
 OPEN = """
 import json, sys
@@ -35,11 +37,66 @@ def told(number: int) -> dict[str, object]:
     return {"time": float(number), "subject": "test", "kind": "note", "values": {"number": number}}
 
 
+def tell_and_count(tx: Connection, number: int) -> int:
+    tx.execute(insert(events), [told(number)])
+    return tx.execute(select(func.count()).select_from(events)).scalar_one()
+
+
 @pytest.fixture
-def store(settings: Settings) -> Store:
-    opened = Store.open(settings)
+def store(each_database: str, home: Path) -> Iterator[Store]:
+    opened = Store.open(settings_of(home))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def sqlite_store(home: Path) -> Iterator[Store]:
+    opened = Store.open(settings_of(home))
+    yield opened
+    opened.close()
+
+
+# ---------------------------------------------------------------- writing together
+
+
+async def test_writes_that_come_at_once_share_a_commit(store: Store) -> None:
+    commits = []
+    event.listen(store._writer, "commit", commits.append)
+    ids = await asyncio.gather(*(store.write(lambda tx, n=n: tell_and_count(tx, n)) for n in range(60)))
+    assert ids == list(range(1, 61)), "each has seen what those before it wrote"
+    assert len(commits) < 30
+    assert len(rows(store)) == 60
+
+
+async def test_what_goes_wrong_with_one_of_them_is_its_own(store: Store) -> None:
+    def fail(tx: Connection) -> None:
+        tell_and_count(tx, 99)
+        raise Conflict("Not this one.")
+
+    def clash(tx: Connection) -> None:
+        tx.execute(insert(meta).values(key="schema", value=1))
+
+    works = [fail if n % 3 == 1 else clash if n % 3 == 2 else lambda tx: tell_and_count(tx, 1) for n in range(30)]
+    ended = await asyncio.gather(*(store.write(work) for work in works), return_exceptions=True)
+    assert [type(one) for one in ended[:3]] == [int, Conflict, IntegrityError]
+    assert all(isinstance(one, int) for one in ended[::3])
+    assert len(rows(store)) == 10, "nothing of those that failed"
+
+
+async def test_nobody_hears_of_a_write_whose_commit_failed(sqlite_store: Store) -> None:
+    def no_room(connection: Connection) -> None:
+        raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    event.listen(sqlite_store._writer, "commit", no_room)
+    writing = (sqlite_store.write(lambda tx: tell_and_count(tx, 1)) for _ in range(5))
+    ended = await asyncio.gather(*writing, return_exceptions=True)
+    assert [(type(one), one.message) for one in ended] == [(Unavailable, "The disk is full: nothing was saved.")] * 5
+    event.remove(sqlite_store._writer, "commit", no_room)
+    assert rows(sqlite_store) == []
+    assert await sqlite_store.write(lambda tx: tell_and_count(tx, 1)) == 1
+
+
+# ---------------------------------------------------------------- one by one
 
 
 def test_the_home_is_made_private(tmp_path: Path) -> None:
@@ -57,11 +114,11 @@ async def test_a_transaction_is_all_or_nothing(store: Store) -> None:
         await store.write(half)
     assert rows(store) == []
     await store.write(lambda tx: tx.execute(insert(events), [told(1)]))
-    assert rows(store) == [1]
+    assert len(rows(store)) == 1
 
 
-async def test_a_read_is_one_consistent_view(store: Store) -> None:
-    other = Store.open(settings_of(store.path.parent))
+async def test_a_read_is_one_consistent_view(store: Store, home: Path) -> None:
+    other = Store.open(settings_of(home))
 
     def twice(tx) -> tuple[int, int]:
         before = len(list(tx.execute(select(events.c.id))))
@@ -83,11 +140,12 @@ async def test_a_caller_that_gives_up_does_not_undo_the_write(store: Store) -> N
     assert rows(store) == [1]
 
 
+@pytest.mark.usefixtures("each_database")
 def test_what_was_acknowledged_survives_the_kill_of_who_acknowledged(home: Path) -> None:
     program = (
         OPEN
         + """
-from sqlalchemy import insert
+from sqlalchemy import Connection, event, func, insert
 from mlex_jupyter.tables import events
 for number in range(10_000):
     told = {"time": 1.0, "subject": "x", "kind": "note", "values": {}}
@@ -109,8 +167,8 @@ for number in range(10_000):
     store.close()
 
 
-def test_commits_are_durable_before_anybody_hears_of_them(store: Store) -> None:
-    with store._writer.connect() as connection:
+def test_commits_are_durable_before_anybody_hears_of_them(sqlite_store: Store) -> None:
+    with sqlite_store._writer.connect() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
@@ -120,23 +178,24 @@ def test_on_a_network_file_system_there_is_no_wal(home: Path, monkeypatch: pytes
     store = Store.open(settings_of(home))
     store.write_now(lambda tx: tx.execute(insert(events), [told(1)]))
     assert rows(store) == [1]
-    with sqlite3.connect(store.path) as plain:
+    with sqlite3.connect(store.database.path) as plain:
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert not (home / "mlex.db-wal").exists()
     store.close()
 
 
+@pytest.mark.usefixtures("each_database")
 def test_many_who_open_a_new_home_at_once_all_get_in(home: Path) -> None:
     processes = [python(OPEN + "print(json.dumps(store.write_now(next_epoch)))", home) for _ in range(3)]
     assert sorted(answer(process) for process in processes) == [1, 2, 3]
 
 
-async def test_somebody_elses_commit_is_noticed(store: Store) -> None:
-    other = Store.open(settings_of(store.path.parent))
+async def test_somebody_elses_commit_is_noticed(store: Store, home: Path) -> None:
+    other = Store.open(settings_of(home))
     before = store.version()
     assert store.version() == before
     other.write_now(lambda tx: tx.execute(insert(events), [told(1)]))
-    assert store.version() != before
+    await until(lambda: store.version() != before)
     waiting = asyncio.create_task(store.changed(within_s=30))
     await asyncio.sleep(0.1)
     assert not waiting.done()
@@ -160,6 +219,7 @@ def test_a_reign_begins_one_above_the_last(store: Store) -> None:
 # ---------------------------------------------------------------- what can go wrong
 
 
+@pytest.mark.usefixtures("each_database")
 def test_a_database_of_a_later_version_is_left_alone(settings: Settings) -> None:
     store = Store.open(settings)
     newer = {"value": SCHEMA_VERSION + 1}
@@ -182,31 +242,31 @@ def test_a_home_that_is_a_file_is_said_to_be_one(tmp_path: Path) -> None:
         Store.open(settings_of(tmp_path / "home"))
 
 
-def test_a_number_of_more_than_64_bits_is_refused(store: Store) -> None:
+def test_a_number_of_more_than_64_bits_is_refused(sqlite_store: Store) -> None:
     with pytest.raises(Invalid, match="too large"):
-        store.read_now(lambda tx: list(tx.execute(select(events).where(events.c.id > 10**30))))
+        sqlite_store.read_now(lambda tx: list(tx.execute(select(events).where(events.c.id > 10**30))))
 
 
 def test_a_database_that_somebody_holds_is_busy_and_nothing_is_lost(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.write_now(lambda tx: tx.execute(insert(events), [told(1)]))
-    impatient = Store(store.path)
+    sqlite_store.write_now(lambda tx: tx.execute(insert(events), [told(1)]))
+    impatient = Store(sqlite_store.database)
 
-    @store_module.event.listens_for(impatient._writer, "connect")
+    @event.listens_for(impatient._writer, "connect")
     def soon(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA busy_timeout=50")
 
-    holder = sqlite3.connect(store.path, isolation_level=None)
+    holder = sqlite3.connect(sqlite_store.database.path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable, match="busy: nothing was saved") as caught:
         impatient.write_now(lambda tx: tx.execute(insert(events), [told(2)]))
     assert caught.value.transient
-    assert rows(store) == [1], "reading goes on meanwhile"
+    assert rows(sqlite_store) == [1], "reading goes on meanwhile"
     holder.execute("ROLLBACK")
     holder.close()
     impatient.write_now(lambda tx: tx.execute(insert(events), [told(2)]))
-    assert rows(store) == [1, 2]
+    assert rows(sqlite_store) == [1, 2]
     impatient.close()
 
 

@@ -1,0 +1,80 @@
+"""A PostgreSQL of the tests' own: one server for the session in a folder of its own, a new database for each test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+NUMBERS = count(1)
+QUICK = ("fsync=off", "full_page_writes=off", "max_connections=300", "listen_addresses=")
+
+
+def programs() -> Path | None:
+    """The folder of the newest server on this machine."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    named = shutil.which("initdb")
+    return Path(named).resolve().parent if named else None
+
+
+class Cluster:
+    """A running server, reached through a socket in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def do(self, program: str, *words: str) -> None:
+        """Run one of its programs, as a user that it accepts."""
+        found = programs()
+        assert found is not None
+        user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        done = subprocess.run([*user, str(found / program), *words], capture_output=True, text=True, cwd="/")
+        if done.returncode:
+            raise RuntimeError(f"{program} ended with {done.returncode}: {done.stdout}{done.stderr}")
+
+    def start(self) -> None:
+        """Make the files and start the server."""
+        data = str(self.folder / "data")
+        self.do("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        options = " ".join(f"-c {option}" for option in (*QUICK, f"unix_socket_directories={self.folder}"))
+        self.do("pg_ctl", "-D", data, "-w", "-o", options, "-l", str(self.folder / "log.txt"), "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        """End the server."""
+        self.do("pg_ctl", "-D", str(self.folder / "data"), "-m", how, "-w", "stop")
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        import psycopg
+
+        name = f"test{next(NUMBERS)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """Where a database is."""
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A server for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix="mlex-pg-"))
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres")
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        with contextlib.suppress(RuntimeError):
+            cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
