@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import Dataset
+from mlex_jupyter.types import DataOrder, Dataset, Facets
 from mlex_jupyter.verbs import verb
 
 
@@ -31,16 +34,50 @@ class DataVerbs(Parts):
         pixel_size: float | None = None,
         pixel_unit: str | None = None,
         tags: tuple[str, ...] = (),
+        description: str = "",
+        meta: dict[str, str] = {},
     ) -> Dataset:
         """Register a volume (zarr, NumPy or TIFF) under a name, where it lies."""
+        about: dict[str, Any] = {"tags": tags, "description": description, "meta": meta}
         return await self.catalog.register(
-            path, name=name, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, tags=tags
+            path, name=name, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, **about
         )
 
     @verb("GET", "/datasets")
-    async def data(self, query: str = "*") -> list[Dataset]:
-        """List the datasets whose name or tag matches."""
-        return await self.catalog.search(query)
+    async def data(
+        self,
+        query: str = "*",
+        *,
+        tags: tuple[str, ...] = (),
+        where: tuple[str, ...] = (),
+        reader: str | None = None,
+        dtype: str | None = None,
+        axes: str | None = None,
+        owner: str | None = None,
+        made_from: str | None = None,
+        order: DataOrder = DataOrder.NEWEST,
+        limit: int = 1000,
+        past: str | None = None,
+    ) -> list[Dataset]:
+        """List the datasets that match: words of name, tags, file, description and notes, and filters."""
+        wanted = Wanted(query, tags, where, reader, dtype, axes, owner, made_from)
+        return await self.catalog.search(wanted, order, past, limit)
+
+    @verb("GET", "/facets")
+    async def facets(
+        self,
+        query: str = "*",
+        *,
+        tags: tuple[str, ...] = (),
+        where: tuple[str, ...] = (),
+        reader: str | None = None,
+        dtype: str | None = None,
+        axes: str | None = None,
+        owner: str | None = None,
+        made_from: str | None = None,
+    ) -> Facets:
+        """Count the datasets that match, by tag, reader, type, axes, owner and notes."""
+        return await self.catalog.facets(Wanted(query, tags, where, reader, dtype, axes, owner, made_from))
 
     @verb("GET", "/datasets/{name}")
     async def dataset(self, name: str) -> Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from pydantic import Field
 
 from mlex_jupyter.types.base import Name, Record, Time
@@ -13,6 +15,16 @@ class ClassInfo(Record):
     value: int = Field(ge=1, le=255)
     name: str
     color: str = Field(pattern=r"^#[0-9a-f]{6}$")
+
+
+class Provenance(Record):
+    """How a dataset came here."""
+
+    path: str | None = None
+    """As it was said, before it was made absolute."""
+    host: str
+    software: str
+    """What registered it, with its version."""
 
 
 class Dataset(Record):
@@ -37,8 +49,35 @@ class Dataset(Record):
     derived_from: tuple[str, ...] = ()
     """Ids of the datasets, label sets, models and jobs it was made from."""
     tags: tuple[str, ...] = ()
+    description: str = ""
+    meta: dict[str, str] = {}
+    """What people noted about it, by their own keys: beamline, sample, scan."""
+    owner: str | None = None
+    """Who registered it, or asked for the job that made it."""
+    provenance: Provenance | None = None
     project: str | None = None
     created: Time
+
+
+class DataOrder(str, Enum):
+    """In which order datasets are listed."""
+
+    NEWEST = "newest"
+    NAME = "name"
+    SIZE = "size"
+
+
+class Facets(Record):
+    """How many datasets there are of each sort, among those that were asked for; the most frequent first."""
+
+    total: int
+    tags: dict[str, int] = {}
+    readers: dict[str, int] = {}
+    dtypes: dict[str, int] = {}
+    axes: dict[str, int] = {}
+    owners: dict[str, int] = {}
+    meta: dict[str, int] = {}
+    """By `key=value`."""
 
 
 class LabelSet(Record):
@@ -55,4 +94,7 @@ class LabelSet(Record):
     """Labelled pixels by class name."""
     slices: tuple[int, ...]
     """The z of the slices that have labels."""
+    author: str | None = None
+    note: str = ""
+    """Why this version was kept."""
     created: Time
