@@ -14,10 +14,11 @@ LISTED = 12
 def open_zarr(uri: str, axes: str | None) -> Volume:
     """The array at this path, or the finest level of the image there."""
     import zarr
-    from zarr.storage import LocalStore
+
+    from mlex_jupyter.data.bloscguard import GuardedStore
 
     # A store of our own making: zarr would read "::" in a plain path as a chain of remote file systems.
-    node = zarr.open(LocalStore(uri, read_only=True), mode="r")
+    node = zarr.open(GuardedStore(uri, read_only=True), mode="r")
     if isinstance(node, zarr.Array):
         return _volume(node, uri, axes, _dimension_names(node), {}, None)
     image = _multiscales(node.attrs.asdict())
@@ -37,12 +38,12 @@ def open_zarr(uri: str, axes: str | None) -> Volume:
 def _volume(
     array: Any, uri: str, axes: str | None, said: str | None, scales: dict[str, float], unit: str | None
 ) -> Volume:
-    from mlex_jupyter.data.bloscguard import checked
+    from mlex_jupyter.data.bloscguard import guarded
 
     sizes = {axis: float(size) for axis, size in scales.items() if axis in SPACE and size > 0}
     said = said if said and len(said) == array.ndim else None
     return Volume(
-        checked(array),
+        guarded(array, uri),
         uri=uri,
         reader="zarr",
         said_axes=said,
