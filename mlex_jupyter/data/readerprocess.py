@@ -59,10 +59,11 @@ def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     from pathlib import Path
 
     from mlex_jupyter.data.painted import check_labels, copy_labels
-    from mlex_jupyter.data.readers import local_path, open_path
+    from mlex_jupyter.data.places import located
+    from mlex_jupyter.data.readers import open_path
     from mlex_jupyter.types import Dataset
 
-    with open_path(local_path(asked["path"])) as volume:
+    with open_path(located(asked["path"])) as volume:
         check_labels(volume, Dataset.model_validate(asked["dataset"]))
         painted = yield from copy_labels(volume, Path(asked["to"]))
     yield {"painted": [[z, value, count] for (z, value), count in painted.items()]}, b""

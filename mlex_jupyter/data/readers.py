@@ -5,22 +5,23 @@ A reader is an entry point of `mlex.readers`: a class without arguments that kee
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlex_jupyter.data.places import GROUP, located
 from mlex_jupyter.data.volume import Volume, unreadable
-from mlex_jupyter.errors import Invalid, MlexError, NotFound
+from mlex_jupyter.errors import Invalid, MlexError
 from mlex_jupyter.plugins import load, load_all
 from mlex_jupyter.types import Dataset, Record
 
-GROUP = "mlex.readers"
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
 class DataReader(Protocol):
-    """Opens one kind of file, lazily. Errors are Invalid, never a traceback."""
+    """Opens one kind of file, lazily. Errors are Invalid, never a traceback.
+
+    A reader of URLs says which in `schemes`, such as `("s3",)`; others have no such attribute.
+    """
 
     name: str
 
@@ -48,7 +49,7 @@ class VolumeInfo(Record):
 
 def inspect_volume(path: str, axes: str | None = None) -> VolumeInfo:
     """Look at a file without reading its values: Invalid where it is no volume."""
-    with open_path(local_path(path), axes) as volume:
+    with open_path(located(path), axes) as volume:
         return VolumeInfo(
             uri=volume.uri,
             reader=volume.reader,
@@ -64,8 +65,7 @@ def inspect_volume(path: str, axes: str | None = None) -> VolumeInfo:
 
 def open_volume(dataset: Dataset) -> Volume:
     """The volume of a dataset; Invalid where its file is no longer what was registered."""
-    path = local_path(dataset.uri)
-    volume = load(GROUP, dataset.reader)().open(str(path), dataset.axes)
+    volume = load(GROUP, dataset.reader)().open(located(dataset.uri), dataset.axes)
     assert isinstance(volume, Volume)
     if (volume.shape, volume.dtype.name) != (dataset.shape, dataset.dtype):
         volume.close()
@@ -77,31 +77,19 @@ def open_volume(dataset: Dataset) -> Volume:
     return volume
 
 
-def open_path(path: Path, axes: str | None = None) -> Volume:
-    """A volume by its path, with the first reader that knows it."""
+def open_path(place: str | Path, axes: str | None = None) -> Volume:
+    """A volume by its place, with the first reader that knows it."""
+    uri = str(place)
     readers = load_all(GROUP)
     for reader in (kind() for kind in readers.values()):
-        if reader.opens(str(path)):
-            volume = reader.open(str(path), axes)
+        if reader.opens(uri):
+            volume = reader.open(uri, axes)
             assert isinstance(volume, Volume)
             return volume
     raise Invalid(
-        f"No reader knows what {path} is.",
+        f"No reader knows what {uri} is.",
         hint=f"There are readers for {', '.join(sorted(readers))}: a zarr folder, .npy, .tif or .tiff.",
     )
-
-
-def local_path(uri: str) -> Path:
-    """The absolute path that is meant; it exists."""
-    if URL.match(uri):
-        raise Invalid(f"{uri} is a URL; only files on this machine can be opened.", hint="Copy it here, say its path.")
-    try:
-        path = Path(uri).expanduser().absolute()
-        if path.exists():
-            return path
-    except (ValueError, OSError, RuntimeError) as error:  # a NUL, a name too long, no such user, no permission
-        raise Invalid(f"{uri[:200]!r} is not a path that can be opened: {str(error)[:200]}") from error
-    raise NotFound(f"There is no file {str(path)!r}.", hint="A path is looked up on the machine where the server runs.")
 
 
 class NumpyReader:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from mlex_jupyter.data.places import is_url, split
 from mlex_jupyter.data.readers import ZARR_MARKS, open_path, open_volume
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.types import Dataset
 
 ROOM = 8
+URL_S = 60
+"""A URL says nothing about what is there: it is opened anew after this time."""
 
 Key = tuple[object, ...]
 
@@ -51,8 +55,11 @@ class Shelf:
 
 def _stamp(uri: str) -> Key | None:
     """What changes when a file, or a folder's own description of its array, is replaced; None where nothing says."""
+    if is_url(uri):
+        return (int(time.monotonic() / URL_S),)
+    file, _ = split(uri)
     stamps: list[object] = []
-    for place in (uri, *(os.path.join(uri, mark) for mark in (*ZARR_MARKS, ".zattrs"))):
+    for place in (file, *(os.path.join(file, mark) for mark in (*ZARR_MARKS, ".zattrs"))):
         try:
             status = os.stat(place)
         except (OSError, ValueError):

@@ -1,0 +1,133 @@
+"""Places: where a volume lies, as people write it.
+
+~/scan.zarr                  a file or folder on this machine
+scan.h5::/entry/data         an array inside a file
+recon/slice_*.tif            the files of one folder that match a pattern
+s3://bucket/scan.zarr        a URL of a kind that a reader claims
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlex_jupyter.errors import Invalid, NotFound
+from mlex_jupyter.plugins import load_all
+
+GROUP = "mlex.readers"
+INSIDE = "::"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+LONGEST_SHOWN = 200
+
+
+def located(uri: str) -> str:
+    """The place that is meant: an absolute path, or a URL that a reader claims. What it names is there."""
+    if is_url(uri):
+        return _claimed(uri)
+    path = local_path(uri)
+    if path is not None:
+        return str(path)
+    file, inside = split(uri)
+    path = local_path(file) if inside else None
+    if path is not None:
+        return f"{path}{INSIDE}{inside}"
+    if is_pattern(uri):
+        return str(_pattern(uri))
+    raise NotFound(
+        f"There is no file {str(_absolute(uri))!r}.", hint="A path is looked up on the machine where the server runs."
+    )
+
+
+def is_url(uri: str) -> bool:
+    """Whether this is a URL and not a path."""
+    return URL.match(uri) is not None
+
+
+def is_pattern(uri: str) -> bool:
+    """Whether this names several files of one folder."""
+    return any(letter in Path(uri).name for letter in "*?[")
+
+
+def split(uri: str) -> tuple[str, str]:
+    """The file, and the way inside it: `scan.h5::/entry/data` in two; nothing inside where the whole is a file."""
+    if is_url(uri) or INSIDE not in uri or local_path(uri) is not None:
+        return uri, ""
+    file, _, inside = uri.rpartition(INSIDE)
+    return file, inside
+
+
+def local_path(uri: str) -> Path | None:
+    """The absolute path of what is there, or None."""
+    try:
+        path = _absolute(uri)
+        return path if path.exists() else None
+    except (ValueError, OSError) as error:  # a NUL, a name too long, no permission
+        raise _no_path(uri, error) from error
+
+
+def matching(pattern: str) -> Iterator[str]:
+    """The names of the files that match a pattern, in no order. One folder is looked through, none below it."""
+    path = Path(pattern)
+    with_dots = path.name.startswith(".")
+    for entry in path.parent.iterdir():
+        if fnmatchcase(entry.name, path.name) and (with_dots or not entry.name.startswith(".")):
+            yield entry.name
+
+
+def title(uri: str) -> str:
+    """What a person would call this place: the file's own name, and the array's where that says something."""
+    file, inside = split(uri)
+    stem = Path(urlsplit(uri).path if is_url(uri) else file).name
+    last = inside.rstrip("/").rpartition("/")[2]
+    return stem if last in ("", "data") else f"{stem}-{last}"
+
+
+def _absolute(uri: str) -> Path:
+    try:
+        return Path(uri).expanduser().absolute()
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL, no such user
+        raise _no_path(uri, error) from error
+
+
+def _no_path(uri: str, error: Exception) -> Invalid:
+    return Invalid(f"{uri[:LONGEST_SHOWN]!r} is not a path that can be opened: {str(error)[:LONGEST_SHOWN]}")
+
+
+def _pattern(uri: str) -> Path:
+    """The absolute pattern; at least one file matches."""
+    path = _absolute(uri)
+    if not path.parent.is_dir():
+        raise NotFound(f"There is no folder {str(path.parent)!r}.", hint="A pattern is for the names in one folder.")
+    if next(matching(str(path)), None) is None:
+        raise NotFound(
+            f"No file in {path.parent} matches {path.name!r}.", hint="Put a pattern in quotes: 'slice_*.tif'."
+        )
+    return path
+
+
+def _claimed(uri: str) -> str:
+    """The URL, where a reader claims its kind."""
+    kinds = {kind for reader in load_all(GROUP).values() for kind in getattr(reader, "schemes", ())}
+    kind = URL.match(uri).group()[:-3].lower()  # type: ignore[union-attr]
+    if kind not in kinds:
+        known = ", ".join(f"{kind}://" for kind in sorted(kinds)) or "no kind of URL"
+        raise Invalid(
+            f"{uri[:LONGEST_SHOWN]} is a URL that no reader knows; known are {known}.",
+            hint="Copy the file here, and say its path.",
+        )
+    if not uri.isprintable() or any(letter.isspace() for letter in uri):
+        raise Invalid(f"{uri[:LONGEST_SHOWN]!r} is not a URL.", hint="Write %20 for a space.")
+    try:
+        parts = urlsplit(uri)
+        secret = parts.username or parts.password or "api_key" in parts.query.lower()
+    except ValueError as error:
+        raise Invalid(f"{uri[:LONGEST_SHOWN]!r} is not a URL: {error}.") from error
+    if secret:
+        raise Invalid(
+            "A place is shown to everybody who sees the dataset; it must not hold a password or a key.",
+            hint="Leave it out of the URL, and set it in the environment or the settings.",
+        )
+    return kind + uri[len(kind) :]
