@@ -10,15 +10,18 @@ import asyncio
 import os
 import time
 from datetime import datetime, timezone
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
+from mlex_jupyter.architectures import complete_params
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.files import read_piece
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.labels import Labels
+from mlex_jupyter.lineage import link, of_job
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import Row, jobs
@@ -85,29 +88,27 @@ class Jobs:
                 hint="Register one channel and time step of it by itself.",
             )
         if isinstance(task, PredictTask):
-            model, version = await self._trained(task)
-            task = task.model_copy(update={"data": data.name, "version": version})
+            model, named = await self._trained(task)
+            task = task.model_copy(update={"data": data.name, **named})
             found = {"data": data, "model": model}
         else:
-            architecture = await self.zoo.architecture(task.model)
+            architecture = await self.zoo.architectures.get(task.model)
             labels = await self.labels.get(data.id, task.labels)
-            params = self.zoo.complete_params(architecture, task.params)
+            params = complete_params(architecture, task.params)
             task = task.model_copy(update={"data": data.name, "params": params})
             found = {"data": data, "labels": labels, "architecture": architecture}
         return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
 
-    async def _trained(self, task: PredictTask) -> tuple[Trained, int | None]:
-        """The network that a prediction names: a published model, else a finished training."""
+    async def _trained(self, task: PredictTask) -> tuple[Trained, dict[str, Any]]:
+        """The network that a prediction names, a published model or else a finished training, and its exact name."""
         if published := await self.zoo.find(task.model, task.version):
-            return self.zoo.trained(published), published.version
+            return self.zoo.trained(published), {"model": published.name, "version": published.version}
         try:
             run = await self.get(task.model)
         except NotFound as error:
-            known = [entry.name for entry in await self.zoo.search("*") if entry.kind == "model"]
-            raise NotFound(
-                f"There is no model and no run {task.model!r}.", hint=nearest(task.model, known) or error.hint
-            ) from None
-        return self.trained(run), None
+            near = nearest(task.model, await self.zoo.names())
+            raise NotFound(f"There is no model and no run {task.model!r}.", hint=near or error.hint) from None
+        return self.trained(run), {}
 
     def trained(self, run: Job) -> Trained:
         """The network that a finished training left, with the absolute path of its weights."""
@@ -278,6 +279,7 @@ def _insert(tx: Connection, job: JobFile, request: JobSpec) -> Job:
             submitted=time.time(),
         )
     )
+    link(tx, job.id, of_job(job))
     append(tx, job.id, "submitted", {"name": job.name, "task": job.spec.task.kind, "target": job.spec.target})
     return _job(_find(tx, job.id))
 

@@ -59,6 +59,28 @@ dataset_terms = Table(
     Index("datasets_by_term", "field", "term", "dataset"),
 )
 
+# Datasets that are not listed any more; registered again, they are what they were.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, index=True),
+    Column("uri", String, nullable=False, index=True),
+    Column("record", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("time", Float, nullable=False),
+)
+
+# What was made from what.
+edges = Table(
+    "edges",
+    metadata,
+    Column("child", String, primary_key=True),
+    Column("parent", String, primary_key=True),
+    Column("detail", String, nullable=False, server_default=""),
+    Index("edges_by_parent", "parent", "child"),
+)
+
 labels = Table(
     "labels",
     metadata,
@@ -88,6 +110,7 @@ models = Table(
     UniqueConstraint("name", "version"),
     UniqueConstraint("name", "run"),
     Index("models_by_index", "indexed"),
+    Index("models_by_time", "created"),
 )
 
 aliases = Table(

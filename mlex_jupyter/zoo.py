@@ -1,159 +1,97 @@
-"""The zoo: architectures that can be trained, and models that somebody published.
+"""The zoo: models that somebody published, in versions, each with a card and with aliases that move.
 
-Describing an architecture may need torch, so it is done in a process of its own (`learn.describe`) and kept in
-`<home>/cache/architectures.json` for as long as the package that defines it stays the same.
+A version never changes what it predicts: weights, parameters and classes stay. Its card may be edited, and it may be
+withdrawn: then it is not listed and not the newest, and its exact version still loads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fnmatch
-import json
-import math
-import sys
-import time
-from collections.abc import Mapping
-from importlib.machinery import PathFinder
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-import fastjsonschema
-from pydantic import JsonValue, ValidationError
-from sqlalchemy import Connection, func, insert, select
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
+from mlex_jupyter import modelsearch
+from mlex_jupyter.architectures import Architectures
 from mlex_jupyter.blobs import Blobs
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, Unavailable, nearest
 from mlex_jupyter.events import append
-from mlex_jupyter.files import write_whole
-from mlex_jupyter.plugins import distribution, entry_points
+from mlex_jupyter.lineage import link, of_model
+from mlex_jupyter.modelsearch import Wanted
+from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import models
-from mlex_jupyter.types import Architecture, Job, JobFile, Model, Params, Trained, ZooEntry, new_id, now
+from mlex_jupyter.tables import Row, aliases, models
+from mlex_jupyter.types import NAME, Job, JobFile, Model, Trained, TrainedOn, ZooPage, invalid, new_id, now
 
-DESCRIBE_S = 60
-TRY_AGAIN_AFTER_S = 600
+NEAR_AMONG = 2000
 
 
 class Zoo:
-    """The architectures of this installation and the models of this home."""
+    """The published models of one home."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, architectures: Architectures) -> None:
         self.store = store
         self.settings = settings
+        self.architectures = architectures
         self.blobs = Blobs(settings)
-        self._describing = asyncio.Lock()
-        self._described: dict[str, dict[str, Any]] = {}
+        self._caught_up = False
 
-    # ------------------------------------------------------------ architectures
+    # ------------------------------------------------------------ looking
 
-    async def architectures(self) -> list[Architecture]:
-        """All that can be described; a broken plugin is left out, and `broken()` says why."""
-        described = await self._describe()
-        return [Architecture.model_validate(found) for found in described.values() if "error" not in found]
+    async def search(self, query: str = "", *, past: str | None = None, limit: int = 50, **sought: Any) -> ZooPage:
+        """A page of models, the newest version of each, and of architectures after them."""
+        wanted = Wanted(actor=self.settings.user, query=query, **sought)
+        await self._catch_up()
+        known = await self.architectures.all() if wanted.kind != "model" else []
+        return await self.store.read(lambda tx: modelsearch.search(tx, wanted, known, past, limit))
 
-    async def broken(self) -> dict[str, str]:
-        """The architectures that cannot be used, with one sentence each."""
-        return {name: found["error"] for name, found in (await self._describe()).items() if "error" in found}
+    async def _catch_up(self) -> None:
+        if not self._caught_up and await self.store.read(modelsearch.behind):
+            while await self.store.write(modelsearch.catch_up):
+                pass
+        self._caught_up = True
 
-    async def architecture(self, name: str) -> Architecture:
-        """One architecture by its name."""
-        described = await self._describe()
-        if name not in described:
-            hint = nearest(name, described) or "List them with `mlex architectures`."
-            raise NotFound(f"There is no architecture {name!r}.", hint=hint)
-        found = described[name]
-        if "error" in found:
-            raise Unavailable(f"The architecture {name} cannot be used: {found['error']}", hint="Run `mlex doctor`.")
-        return Architecture.model_validate(found)
+    async def model(self, reference: str, version: int | None = None) -> Model:
+        """A published model: `pores`, its newest version; `pores@3`; `pores@champion`."""
+        return await self.store.read(lambda tx: self._model(tx, reference, version))
 
-    async def _describe(self) -> dict[str, dict[str, Any]]:
-        """Every architecture's description, from the cache where its package has not changed."""
-        async with self._describing:
-            entries = entry_points("mlex.models")
-            marks = {name: _mark(entry) for name, entry in entries.items()}
-            if {name: found["mark"] for name, found in self._described.items()} != marks:
-                kept = {**self._described, **self._read_cache()}
-                known = {name: kept[name] for name in marks if name in kept and kept[name]["mark"] == marks[name]}
-                if missing := sorted(marks.keys() - known.keys()):
-                    fresh = await describe(missing)
-                    known |= {name: {"mark": marks[name], "says": fresh[name], "at": time.time()} for name in missing}
-                    self._write_cache(known)
-                self._described = {name: known[name] for name in marks}
-            return {name: found["says"] for name, found in self._described.items()}
+    async def find(self, reference: str, version: int | None = None) -> Model | None:
+        """`model`, or None where nothing is called so; a version or alias that is missing is NotFound."""
+        name, _, _ = reference.partition("@")
+        there = select(models.c.id).where(models.c.name == name, self._visible).limit(1)
 
-    @property
-    def _cache(self) -> Path:
-        return self.settings.home / "cache" / "architectures.json"
+        def look(tx: Connection) -> Model | None:
+            if tx.execute(there).first() is None or (
+                not ("@" in reference or version) and self._newest(tx, name) is None
+            ):
+                return None
+            return self._model(tx, reference, version)
 
-    def _read_cache(self) -> dict[str, dict[str, Any]]:
-        """What is kept; a failure is kept for a while only, so that a hanging plugin costs its time once."""
-        try:
-            kept: dict[str, dict[str, Any]] = json.loads(self._cache.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
-        old = time.time() - TRY_AGAIN_AFTER_S
-        return {name: found for name, found in kept.items() if "error" not in found["says"] or found["at"] > old}
+        return await self.store.read(look)
 
-    def _write_cache(self, known: Mapping[str, Any]) -> None:
-        self._cache.parent.mkdir(mode=0o700, exist_ok=True)
-        write_whole(self._cache, json.dumps(known), durable=False)
+    async def versions(self, name: str) -> list[Model]:
+        """All versions, the newest first; withdrawn ones among them."""
 
-    def complete_params(self, architecture: Architecture, params: Params) -> Params:
-        """These parameters with every default filled in, or an Invalid that names the one that is wrong."""
-        schema = architecture.params_schema
-        known: dict[str, Any] = schema["properties"]  # type: ignore[assignment]
-        for name in params:
-            if name not in known:
-                hint = nearest(name, known) or f"It has {', '.join(known)}."
-                raise Invalid(f"{architecture.name} has no parameter {name!r}.", hint=hint)
-        complete = {name: params.get(name, field.get("default")) for name, field in known.items()}
-        for name, value in complete.items():
-            if isinstance(value, float) and not math.isfinite(value):  # no bound of a schema refuses NaN
-                raise Invalid(f"{architecture.name}: {name} = {value} will not do: it must be a finite number.")
-        try:
-            fastjsonschema.compile(schema, use_default=False)(complete)
-        except fastjsonschema.JsonSchemaValueException as error:
-            where = ".".join(map(str, error.path[1:]))
-            says = error.message.removeprefix(error.name or "").strip()
-            message = f"{architecture.name}: {where} = {error.value!r} will not do: it {says}."
-            raise Invalid(message, hint=known.get(where, {}).get("description")) from None
-        return complete
+        def look(tx: Connection) -> list[Model]:
+            query = select(models).where(models.c.name == name, self._visible).order_by(models.c.version.desc())
+            found = [self._full(tx, row) for row in tx.execute(query).all()]
+            return found or [self._model(tx, name, None)]
 
-    # ------------------------------------------------------------ published models
+        return await self.store.read(look)
 
-    async def search(self, query: str = "*", task: str | None = None) -> list[ZooEntry]:
-        """Models (the newest version of each) and architectures whose name, title or tag matches, models first."""
-        newest = select(models.c.name, func.max(models.c.version).label("version")).group_by(models.c.name).subquery()
-        rows = select(models.c.record).join(
-            newest, (models.c.name == newest.c.name) & (models.c.version == newest.c.version)
-        )
-        published = await self.store.read(
-            lambda tx: [Model.model_validate(row.record) for row in tx.execute(rows.order_by(models.c.created.desc()))]
-        )
-        tasks = {architecture.name: architecture for architecture in await self.architectures()}
-        entries = [
-            *(_model_entry(model, tasks.get(model.architecture)) for model in published),
-            *(_architecture_entry(architecture) for architecture in tasks.values()),
-        ]
-        return [entry for entry in entries if _matches(entry, query) and task in (None, entry.task)]
+    async def by_id(self, model_id: str) -> Model:
+        """The model with this id."""
 
-    async def model(self, name: str, version: int | None = None) -> Model:
-        """A published model, the newest version unless one is asked for."""
-        if found := await self.find(name, version):
-            return found
-        known = await self.store.read(lambda tx: list(tx.execute(select(models.c.name).distinct()).scalars()))
-        which = f"{name!r}" if version is None else f"{name!r} in version {version}"
-        raise NotFound(f"There is no model {which} in the zoo.", hint=nearest(name, known) or "List them: mlex models")
+        def look(tx: Connection) -> Model:
+            row = tx.execute(select(models).where(models.c.id == model_id, self._visible)).one_or_none()
+            if row is None:
+                raise NotFound(f"There is no model with the id {model_id[:80]!r}.", hint="List them: mlex models")
+            return self._full(tx, row)
 
-    async def find(self, name: str, version: int | None = None) -> Model | None:
-        """`model`, or None where there is none."""
-        query = select(models.c.record).where(models.c.name == name).order_by(models.c.version.desc()).limit(1)
-        if version is not None:
-            query = query.where(models.c.version == version)
-        record = await self.store.read(lambda tx: tx.execute(query).scalar())
-        return None if record is None else Model.model_validate(record)
+        return await self.store.read(look)
 
     def trained(self, model: Model) -> Trained:
         """A published model as prediction loads it: its weights are a blob of this home."""
@@ -167,128 +105,205 @@ class Zoo:
             architecture=model.architecture,
             builder=entry.value,
             params=model.params,
+            channels=model.channels,
             classes=model.classes,
             preprocessing=model.preprocessing,
             weights=str(self.blobs.path(model.weights)),
             source=model.id,
         )
 
+    async def names(self) -> list[str]:
+        """The names of the newest models, to compare one with that was mistyped."""
+        return await self.store.read(self._names)
+
+    def _names(self, tx: Connection) -> list[str]:
+        listed = select(models.c.name).where(self._visible, models.c.withdrawn.is_(None))
+        newest = listed.order_by(models.c.created.desc()).limit(NEAR_AMONG)
+        return list(dict.fromkeys(tx.execute(newest).scalars()))
+
+    @property
+    def _visible(self) -> ColumnElement[bool]:
+        mine = models.c.owner == self.settings.user
+        return or_(models.c.visibility == "shared", mine, models.c.owner.is_(None))
+
+    def _newest(self, tx: Connection, name: str) -> int | None:
+        listed = models.c.name == name, models.c.withdrawn.is_(None), self._visible
+        return tx.execute(select(func.max(models.c.version)).where(*listed)).scalar()
+
+    def _row(self, tx: Connection, reference: str, version: int | None) -> Row:
+        name, at, which = reference.partition("@")
+        if at and version is not None:
+            raise Invalid(f"{reference} says a version already.", hint="Leave --version out.")
+        asked = version if version is not None else _version(tx, name, which) if at else self._newest(tx, name)
+        query = select(models).where(models.c.name == name, models.c.version == asked, self._visible)
+        row = tx.execute(query).one_or_none() if asked is not None else None
+        if row is None:
+            self._missing(tx, name, version if version is not None else which or None)
+        return row
+
+    def _missing(self, tx: Connection, name: str, which: int | str | None) -> None:
+        mine = select(models.c.version, models.c.withdrawn).where(models.c.name == name, self._visible)
+        rows = tx.execute(mine.order_by(models.c.version)).all()
+        if not rows:
+            near = nearest(name, self._names(tx))
+            raise NotFound(f"There is no model {name!r} in the zoo.", hint=near or "List them: mlex models")
+        if which is None:
+            last = rows[-1].version
+            raise NotFound(
+                f"The model {name} was withdrawn.", hint=f"Its versions still load: {name}@{last}. List it again: "
+                f"mlex restore-model {name}@{last}"
+            )  # fmt: skip
+        there = ", ".join(str(row.version) for row in rows[-20:])
+        called = ", ".join(tx.execute(select(aliases.c.alias).where(aliases.c.name == name)).scalars())
+        raise NotFound(
+            f"The model {name} has no version {which}.", hint=f"There are {there}{f', and {called}' if called else ''}."
+        )
+
+    def _model(self, tx: Connection, reference: str, version: int | None) -> Model:
+        return self._full(tx, self._row(tx, reference, version))
+
+    def _full(self, tx: Connection, row: Row) -> Model:
+        called = select(aliases.c.alias).where(aliases.c.name == row.name, aliases.c.version == row.version)
+        known = tuple(tx.execute(called.order_by(aliases.c.alias)).scalars())
+        return Model.model_validate(row.record | {"aliases": known, "withdrawn": row.withdrawn})
+
+    # ------------------------------------------------------------ publishing
+
     async def publish(self, job: Job, trained: Trained, file: JobFile, **card: Any) -> Model:
         """Put a training's network into the zoo, as the next version of that name; once for each run and name."""
         weights = await asyncio.to_thread(self.blobs.put, Path(trained.weights))
         if file.data is None or file.labels is None:
             raise Invalid(f"{job.name} names no data or labels, so it is no training.")
+        shared = ("architecture", "params", "channels", "preprocessing", "classes")
+        kind = file.architecture
+        return await self.add(
+            **{name: getattr(trained, name) for name in shared},
+            **({"task": kind.task, "framework": kind.framework} if kind else {}),
+            weights=weights,
+            run=job.id,
+            dataset=file.data.id,
+            labels=file.labels.id,
+            trained_on=TrainedOn.of(file.data),
+            metrics=job.metrics,
+            project=file.spec.project,
+            image=file.spec.image,
+            resources=file.spec.resources,
+            **card,
+        )
+
+    async def add(self, **fields: Any) -> Model:
+        """Add a model as the next version of its name; once for each run and name."""
         try:
-            model = Model(
-                id=new_id("model"),
-                version=1,
-                architecture=trained.architecture,
-                params=trained.params,
-                weights=weights,
-                preprocessing=trained.preprocessing,
-                classes=trained.classes,
-                run=job.id,
-                dataset=file.data.id,
-                labels=file.labels.id,
-                metrics=job.metrics,
-                created=now(),
-                **card,
-            )
+            model = Model(id=new_id("model"), version=1, created=now(), **fields)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise Invalid(f"The model's {first['loc'][0]} will not do: {first['msg']}.") from error
-        return await self.store.write(lambda tx: _insert(tx, model))
+            raise invalid(error, "The model") from error
+        return await self.store.write(lambda tx: self._insert(tx, model))
+
+    def _insert(self, tx: Connection, model: Model) -> Model:
+        named = models.c.name == model.name
+        before = tx.execute(select(models).where(named, models.c.run == model.run)).one_or_none()
+        if before is not None:
+            return self._full(tx, before)
+        if model.name in entry_points("mlex.models"):
+            raise Conflict(f"{model.name} is the name of an architecture.", hint="Choose another name for the model.")
+        if tx.execute(select(models.c.id).where(named, ~self._visible).limit(1)).first():
+            raise Conflict(f"The name {model.name} is taken.", hint="Choose another name for the model.")
+        newest = tx.execute(select(func.max(models.c.version)).where(named)).scalar() or 0
+        model = model.model_copy(update={"version": newest + 1})
+        same = model.model_dump(include={"id", "name", "version", "run", "owner", "visibility"})
+        tx.execute(insert(models).values(**same, record=_record(model), created=model.created.timestamp()))
+        modelsearch.index(tx, model.name)
+        link(tx, model.id, of_model(model))
+        _tell(tx, model, "published", run=model.run)
+        return model
+
+    # ------------------------------------------------------------ the card, aliases, withdrawal
+
+    async def edit(self, reference: str, version: int | None = None, **card: Any) -> Model:
+        """Change what a version's card says."""
+        if not card:
+            raise Invalid("Nothing is to be changed.", hint="Say what: --title, --tags, --description, --license, …")
+
+        def change(tx: Connection) -> Model:
+            before = self._model(tx, reference, version)
+            self._check_owner(before)
+            try:
+                model = Model.model_validate(before.model_dump() | card)
+            except ValidationError as error:
+                raise invalid(error, "The card") from error
+            if model == before:
+                return before
+            values = {"record": _record(model), "visibility": model.visibility}
+            tx.execute(update(models).where(models.c.id == model.id).values(**values))
+            modelsearch.index(tx, model.name)
+            _tell(tx, model, "edited", fields=sorted(name for name in card if card[name] != getattr(before, name)))
+            return model
+
+        return await self.store.write(change)
+
+    async def alias(self, reference: str, alias: str, version: int | None = None, *, remove: bool = False) -> Model:
+        """Let a word stand for a version, from now on; a word that stood for another version moves."""
+        if not NAME.fullmatch(alias) or alias.isdecimal():
+            raise Invalid(
+                f"{alias[:80]!r} cannot be an alias.",
+                hint="Use letters, digits, '.', '_' and '-', and not only digits.",
+            )
+
+        def move(tx: Connection) -> Model:
+            model = self._model(tx, f"{reference}@{alias}" if remove else reference, version)
+            self._check_owner(model)
+            key = aliases.c.name == model.name, aliases.c.alias == alias
+            before = tx.execute(select(aliases.c.version).where(*key)).scalar()
+            tx.execute(delete(aliases).where(*key))
+            if not remove:
+                tx.execute(insert(aliases).values(name=model.name, alias=alias, version=model.version))
+            if remove or before != model.version:
+                _tell(tx, model, "alias removed" if remove else "alias", alias=alias, before=before)
+            return self._model(tx, model.name, model.version)
+
+        return await self.store.write(move)
+
+    async def withdraw(self, reference: str, version: int | None = None) -> Model:
+        """List a version no longer; what names it exactly still loads it."""
+        return await self.store.write(lambda tx: self._list(tx, reference, version, now().timestamp()))
+
+    async def restore(self, reference: str, version: int | None = None) -> Model:
+        """List a version again."""
+        return await self.store.write(lambda tx: self._list(tx, reference, version, None))
+
+    def _list(self, tx: Connection, reference: str, version: int | None, withdrawn: float | None) -> Model:
+        model = self._model(tx, reference, version)
+        self._check_owner(model)
+        if (model.withdrawn is None) == (withdrawn is None):
+            return model
+        if withdrawn is not None and model.aliases:
+            called = model.aliases[0]
+            raise Conflict(
+                f"{model.name}@{called} is this version.",
+                hint=f"Move it first: mlex alias {model.name} {called} --version N, or remove it with --remove.",
+            )
+        tx.execute(update(models).where(models.c.id == model.id).values(withdrawn=withdrawn))
+        modelsearch.index(tx, model.name)
+        _tell(tx, model, "restored" if withdrawn is None else "withdrawn")
+        return self._model(tx, model.name, model.version)
+
+    def _check_owner(self, model: Model) -> None:
+        if model.owner != self.settings.user:
+            raise Conflict(f"{model.name} is {model.owner}'s.", hint=f"Ask {model.owner}, or publish one of your own.")
 
 
-async def describe(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Ask a process of its own what these architectures are; whatever it does, there is an answer for each."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "mlex_jupyter.learn.describe",
-        *names,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), DESCRIBE_S)
-        found: list[dict[str, JsonValue]] = json.loads(out)
-        return {str(says["name"]): says for says in found}
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        reason = f"describing it took more than {DESCRIBE_S} s."
-    except ValueError:
-        last = err.decode(errors="replace").strip().splitlines()[-1:]
-        reason = last[0] if last else "describing it ended without an answer."
-    if len(names) == 1:
-        return {names[0]: {"name": names[0], "error": reason}}
-    alone = [await describe([name]) for name in names]  # one of them broke it for all: find out which
-    return {name: says for answer in alone for name, says in answer.items()}
+def _version(tx: Connection, name: str, which: str) -> int | None:
+    """The version that stands behind an @."""
+    if which.isdecimal():
+        return int(which)
+    query = select(aliases.c.version).where(aliases.c.name == name, aliases.c.alias == which)
+    return tx.execute(query).scalar()
 
 
-def _mark(entry: EntryPoint) -> str:
-    """What changes when an architecture's package does: its version, and its source file in a checkout."""
-    version = entry.dist.version if entry.dist else ""
-    sources = (entry.module, "mlex_jupyter.learn.params", "mlex_jupyter.learn.describe")
-    return ":".join([entry.value, distribution(entry), version, *(_stamp(module) for module in sources)])
+def _record(model: Model) -> dict[str, Any]:
+    """What the row's JSON holds; aliases and withdrawal stand elsewhere."""
+    return model.model_dump(mode="json", exclude={"aliases", "withdrawn"})
 
 
-def _stamp(module: str) -> str:
-    """A module's time of change, without importing it or the packages it is in."""
-    top, *rest = module.split(".")
-    found = PathFinder.find_spec(top)
-    if found is None or found.origin is None:
-        return ""
-    place = Path(found.origin).parent.joinpath(*rest) if rest else Path(found.origin).with_suffix("")
-    for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.exists():
-            return str(file.stat().st_mtime_ns)
-    return ""
-
-
-def _insert(tx: Connection, model: Model) -> Model:
-    before = tx.execute(select(models).where(models.c.name == model.name, models.c.run == model.run)).one_or_none()
-    if before is not None:
-        return Model.model_validate(before.record)
-    newest = tx.execute(select(func.max(models.c.version)).where(models.c.name == model.name)).scalar() or 0
-    if model.name in entry_points("mlex.models"):
-        raise Conflict(f"{model.name} is the name of an architecture.", hint="Choose another name for the model.")
-    model = model.model_copy(update={"version": newest + 1})
-    record = model.model_dump(mode="json")
-    columns = {"id": model.id, "name": model.name, "version": model.version, "run": model.run}
-    tx.execute(insert(models).values(**columns, record=record, created=time.time()))
-    append(tx, model.id, "model", {"name": model.name, "version": model.version, "run": model.run})
-    return model
-
-
-def _model_entry(model: Model, architecture: Architecture | None) -> ZooEntry:
-    return ZooEntry(
-        name=model.name,
-        kind="model",
-        version=model.version,
-        title=model.title or (architecture.title if architecture else model.architecture),
-        architecture=model.architecture,
-        task=architecture.task if architecture else "segmentation",
-        metrics=model.metrics,
-        tags=model.tags,
-        run=model.run,
-        created=model.created,
-    )
-
-
-def _architecture_entry(architecture: Architecture) -> ZooEntry:
-    return ZooEntry(
-        name=architecture.name,
-        kind="architecture",
-        title=architecture.title,
-        architecture=architecture.name,
-        task=architecture.task,
-    )
-
-
-def _matches(entry: ZooEntry, query: str) -> bool:
-    pattern = query.lower() if any(sign in query for sign in "*?[") else f"*{query.lower()}*"
-    return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in (entry.name, entry.title, *entry.tags))
+def _tell(tx: Connection, model: Model, change: str, **more: Any) -> None:
+    append(tx, model.id, "model", {"name": model.name, "version": model.version, "change": change, **more})

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import AsyncIterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlex_jupyter.architectures import Architectures
     from mlex_jupyter.catalog import Catalog
     from mlex_jupyter.events import Events
     from mlex_jupyter.jobs import Jobs
     from mlex_jupyter.labels import Labels
+    from mlex_jupyter.lineage import Ancestry
     from mlex_jupyter.settings import Settings
     from mlex_jupyter.store import Store
     from mlex_jupyter.targets import Targets
+    from mlex_jupyter.uploads import Uploads
+    from mlex_jupyter.types import Event
     from mlex_jupyter.zoo import Zoo
 
 log = logging.getLogger(__name__)
@@ -49,6 +55,20 @@ class Parts:
         return Catalog(self.store, self.settings)
 
     @cached_property
+    def all_uploads(self) -> Uploads:
+        """The files on their way."""
+        from mlex_jupyter.uploads import Uploads
+
+        return Uploads(self.settings, self.catalog)
+
+    @cached_property
+    def ancestry(self) -> Ancestry:
+        """What was made from what."""
+        from mlex_jupyter.lineage import Ancestry
+
+        return Ancestry(self.store, self.settings.user)
+
+    @cached_property
     def label_sets(self) -> Labels:
         """The label sets."""
         from mlex_jupyter.labels import Labels
@@ -57,10 +77,17 @@ class Parts:
 
     @cached_property
     def zoo(self) -> Zoo:
-        """Architectures and published models."""
+        """The published models."""
         from mlex_jupyter.zoo import Zoo
 
-        return Zoo(self.store, self.settings)
+        return Zoo(self.store, self.settings, self.architecture_list)
+
+    @cached_property
+    def architecture_list(self) -> Architectures:
+        """The kinds of network."""
+        from mlex_jupyter.architectures import Architectures
+
+        return Architectures(self.settings)
 
     @cached_property
     def job_list(self) -> Jobs:
@@ -84,6 +111,21 @@ class Parts:
             ensure_supervisor(self.settings)
         except OSError as error:
             log.warning("No supervisor could be started, and jobs wait until one can: %s", error)
+
+    # ------------------------------------------------------------ what verbs without a route may use besides verbs
+
+    def here(self) -> str | None:
+        """The folder where the caller stands, if the engine can see it."""
+        return os.getcwd()
+
+    async def changed(self, within_s: float) -> None:
+        """Wait until something has happened, but no longer than this."""
+        self.keep_moving()
+        await self.store.changed(within_s)
+
+    def news(self, after: int, subject: str | None = None) -> AsyncIterator[list[Event]]:
+        """Batches of events after an id, as they happen, for ever."""
+        return self.event_stream.follow(after, subject=subject)
 
     def close(self) -> None:
         """Let go of files and threads."""

@@ -7,6 +7,7 @@ from these, so a field is named once, here. Names are snake_case on every side.
 from __future__ import annotations
 
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
+from mlex_jupyter.types.code import Code, ModelReport
 from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Facets, LabelSet, Provenance
 from mlex_jupyter.types.jobs import (
     FINAL,
@@ -40,8 +41,10 @@ from mlex_jupyter.types.labels import (
     Tile,
     TileVersion,
 )
+from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
+from mlex_jupyter.types.uploads import Upload, UploadFile
 from mlex_jupyter.types.zoo import (
     Architecture,
     ArrayContract,
@@ -65,6 +68,7 @@ __all__ = [
     "Check",
     "ClassChange",
     "ClassInfo",
+    "Code",
     "DataOrder",
     "Dataset",
     "Draft",
@@ -82,8 +86,12 @@ __all__ = [
     "LabelComparison",
     "LabelSet",
     "LabelSlice",
+    "Lineage",
+    "LineageEdge",
+    "LineageNode",
     "LogChunk",
     "Model",
+    "ModelReport",
     "Name",
     "Output",
     "Painted",
@@ -110,6 +118,8 @@ __all__ = [
     "TrainTask",
     "Trained",
     "TrainedOn",
+    "Upload",
+    "UploadFile",
     "Visibility",
     "Why",
     "ZooEntry",

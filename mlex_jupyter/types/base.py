@@ -50,6 +50,17 @@ def _a_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_a_name), Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
+REFERENCE = re.compile(rf"{NAME.pattern}(@{NAME.pattern})?")
+
+
+def _a_reference(text: str) -> str:
+    if not REFERENCE.fullmatch(text):
+        return _a_name(text)
+    return text
+
+
+Reference = Annotated[str, AfterValidator(_a_reference), Field(json_schema_extra={"pattern": f"^{REFERENCE.pattern}$"})]
+"""A name, or one version of what has it: `pores@3`, `pores@champion`."""
 Time = AwareDatetime
 Params = dict[str, JsonValue]
 
@@ -73,11 +84,19 @@ class Problem(Record):
     message: str
     hint: str | None = None
     transient: bool = False
+    details: Params | None = None
+    """What a program needs to go on from here: the tiles that somebody else painted, and how they look now."""
 
     @classmethod
     def of(cls, error: MlexError) -> Problem:
         """The one place where an error becomes what people see."""
-        return cls(code=error.code, message=error.message, hint=error.hint, transient=error.transient)
+        return cls(
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            transient=error.transient,
+            details=getattr(error, "details", None),
+        )
 
 
 def invalid(error: ValidationError, whose: str) -> Invalid:

@@ -7,23 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mlex_jupyter.types.base import Name, Params, Record, Time
+from mlex_jupyter.types.base import Name, Params, Record, Reference, Time
 from mlex_jupyter.types.data import Dataset, LabelSet
+from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.zoo import Architecture, Trained
-
-
-class Resources(Record):
-    """What a job asks of its target."""
-
-    cpus: int | None = Field(None, ge=1, le=4096, description="Processor cores; left out, what suits the target.")
-    gpus: int | None = Field(None, ge=0, le=1024, description="Whole GPUs; left out, what suits the target.")
-    memory_gb: float = Field(
-        4, gt=0, le=100_000, description="Memory in GB: what the run keeps to, and what a scheduler holds it to."
-    )
-    minutes: int | None = Field(None, ge=1, description="Time limit in minutes; the run saves and stops before it.")
-    nodes: int = Field(1, ge=1, le=10_000, description="Machines.")
-    queue: str | None = Field(None, description="Partition or queue of the target.")
-    extra: dict[str, str] = {}
 
 
 class TrainTask(Record):
@@ -42,8 +29,8 @@ class PredictTask(Record):
     """Segment a whole dataset with a finished run or a published model."""
 
     kind: Literal["predict"] = "predict"
-    model: Name
-    """A run (id or name) or a published model (`name` or `name` with `version`)."""
+    model: Reference
+    """A run (id or name) or a published model: `name`, `name@3`, `name@champion`, or `name` with `version`."""
     version: int | None = None
     data: Name
 

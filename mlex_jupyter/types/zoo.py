@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from mlex_jupyter.types.base import Name, Params, Record, Time
-from mlex_jupyter.types.data import ClassInfo
+from mlex_jupyter.types.data import ClassInfo, Dataset
+from mlex_jupyter.types.resources import Resources
+
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class ArrayContract(Record):
@@ -27,6 +30,7 @@ class Architecture(Record):
     title: str
     description: str = ""
     task: Literal["segmentation"] = "segmentation"
+    framework: str = "pytorch"
     params_schema: dict[str, JsonValue]
     """JSON Schema of network and training parameters; `x-group` is "network" or "training"."""
     inputs: ArrayContract
@@ -45,6 +49,25 @@ class Preprocessing(Record):
     clip: tuple[float, float] = (-4.0, 4.0)
 
 
+class TrainedOn(Record):
+    """What a model saw in training, as far as it matters for what it can be used on."""
+
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    pixel_size: tuple[float, ...] | None = None
+    pixel_unit: str | None = None
+
+    @classmethod
+    def of(cls, data: Dataset) -> TrainedOn:
+        """What matters of a dataset."""
+        return cls(**{name: getattr(data, name) for name in cls.model_fields})
+
+
+Visibility = Literal["private", "shared"]
+
+
 class Model(Record):
     """A published, trained model: safetensors, with everything that prediction needs beside it."""
 
@@ -52,24 +75,38 @@ class Model(Record):
     name: Name
     version: int
     aliases: tuple[str, ...] = ()
-    title: str = ""
+    title: str = Field("", max_length=200)
+    description: str = Field("", max_length=100_000)
+    """The card's text, in Markdown."""
     architecture: str
+    framework: str = "pytorch"
+    task: str = "segmentation"
     params: Params
     weights: str
     """The blob's address: `sha256:…`."""
+    channels: int = 1
     preprocessing: Preprocessing
     classes: tuple[ClassInfo, ...]
     run: str
     dataset: str
     labels: str
+    trained_on: TrainedOn | None = None
     parent: str | None = None
+    """The id of the model that it was made from."""
     metrics: dict[str, float] = {}
-    tags: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = Field((), max_length=50)
     owner: str
-    visibility: Literal["private", "shared"] = "private"
-    license: str | None = None
-    citation: str | None = None
+    project: str | None = None
+    visibility: Visibility = "private"
+    license: str | None = Field(None, max_length=200)
+    citation: str | None = Field(None, max_length=2000)
+    image: str | None = None
+    """The container image that its training ran in."""
+    resources: Resources | None = None
+    """What its training asked for."""
     created: Time
+    withdrawn: Time | None = None
+    """Since when it is no longer listed; its exact version still loads."""
 
 
 class ZooEntry(Record):
@@ -81,10 +118,43 @@ class ZooEntry(Record):
     title: str
     architecture: str
     task: str
+    framework: str = "pytorch"
     metrics: dict[str, float] = {}
     tags: tuple[str, ...] = ()
+    owner: str | None = None
+    visibility: Visibility = "shared"
     run: str | None = None
     created: Time | None = None
+
+
+class ZooPage(Record):
+    """Some of what was looked for, the best first."""
+
+    entries: tuple[ZooEntry, ...]
+    total: int
+    """How many there are; where `more_than_total` is set, at least so many."""
+    more_than_total: bool = False
+    next: str | None = None
+    """What to give as `past` for the next page; None on the last."""
+
+
+class FitCheck(Record):
+    """One thing that was compared, between a model and what it is to be used on."""
+
+    level: Literal["ok", "warn", "problem"]
+    about: str
+    says: str
+    mend: str | None = None
+
+
+class FitReport(Record):
+    """Whether a model suits data, in plain words."""
+
+    model: str
+    data: str
+    fits: bool
+    """False where something is a problem: such a job is refused."""
+    checks: tuple[FitCheck, ...]
 
 
 class Trained(Record):

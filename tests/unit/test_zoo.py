@@ -1,25 +1,21 @@
-"""The zoo: every architecture described or said to be broken, and every training published once for each name."""
+"""The zoo: every training published once for each name, cards, aliases, withdrawal, and what is found."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, delete, update
 
-from mlex_jupyter import zoo as zoo_module
+from mlex_jupyter.architectures import Architectures
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, Unavailable
 from mlex_jupyter.events import Events
-from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.store import Store
+from mlex_jupyter.tables import models, zoo_index, zoo_metrics
 from mlex_jupyter.types import (
-    Architecture,
-    ArrayContract,
     ClassInfo,
     Dataset,
     Job,
@@ -29,40 +25,11 @@ from mlex_jupyter.types import (
     Model,
     Preprocessing,
     Trained,
+    ZooEntry,
     now,
 )
-from mlex_jupyter.zoo import Zoo, describe
+from mlex_jupyter.zoo import Zoo
 from tests.engine import settings_of, spec
-
-GOOD = """
-from mlex_jupyter.learn.models import architecture
-
-@architecture(title="A small net")
-def small(*, channels: int, classes: int, width: int = 4): ...
-"""
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """`install("package", "code", name="module:thing")` puts architectures where every process finds them."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-    entry_points.cache_clear()
-
-    def add(package: str, code: str, version: str = "1.0", **points: str) -> None:
-        (site / f"{package}.py").write_text(code)
-        info = site / f"{package}-{version}.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        lines = "\n".join(f"{name} = {value}" for name, value in points.items())
-        (info / "entry_points.txt").write_text(f"[mlex.models]\n{lines}\n")
-        entry_points.cache_clear()
-
-    yield add
-    entry_points.cache_clear()
 
 
 @pytest.fixture
@@ -70,182 +37,8 @@ async def zoo(home: Path, described: Path) -> AsyncIterator[Zoo]:
     shutil.copytree(described, home / "cache")
     settings = settings_of(home)
     store = Store.open(settings)
-    yield Zoo(store, settings)
+    yield Zoo(store, settings, Architectures(settings))
     store.close()
-
-
-# ---------------------------------------------------------------- architectures
-
-
-@pytest.mark.needs("torch", "dlsia")
-async def test_the_built_ins_are_described_with_a_form(zoo: Zoo) -> None:
-    found = {architecture.name: architecture for architecture in await zoo.architectures()}
-    assert found.keys() >= {"unet", "tunet"}
-    for architecture in found.values():
-        properties = architecture.params_schema["properties"]
-        assert isinstance(properties, dict)
-        assert {field["x-group"] for field in properties.values()} == {"network", "training"}
-        assert architecture.title
-        assert zoo.complete_params(architecture, {}).keys() == properties.keys()
-    assert await zoo.broken() == {}
-
-
-@pytest.mark.needs("torch")
-async def test_a_description_is_kept_for_as_long_as_its_package_stays_the_same(
-    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def again(names: list[str]) -> dict[str, dict[str, object]]:
-        raise AssertionError(f"described again: {names}")
-
-    monkeypatch.setattr(zoo_module, "describe", again)
-    begun = time.monotonic()
-    assert len(await zoo.architectures()) >= 2
-    assert time.monotonic() - begun < 1
-
-
-@pytest.mark.needs("torch")
-async def test_a_cache_that_cannot_be_read_is_made_anew(zoo: Zoo, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = json.loads((home / "cache" / "architectures.json").read_text())
-    asked: list[str] = []
-
-    async def fake(names: list[str]) -> dict[str, dict[str, object]]:
-        asked.extend(names)
-        return {name: whole[name]["says"] for name in names}
-
-    monkeypatch.setattr(zoo_module, "describe", fake)
-    (home / "cache" / "architectures.json").write_text("{ half of it")
-    assert {architecture.name for architecture in await zoo.architectures()} == set(asked) == set(whole)
-
-
-@pytest.mark.needs("torch")
-async def test_a_new_version_of_a_package_is_described_again(
-    zoo: Zoo, install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[str]] = []
-    whole = {name: found["says"] for name, found in json.loads(zoo._cache.read_text()).items()}
-
-    async def record(names: list[str]) -> dict[str, dict[str, object]]:
-        asked.append(names)
-        return {name: {**whole["unet"], "name": name} for name in names}
-
-    monkeypatch.setattr(zoo_module, "describe", record)
-    install("beamline", GOOD, small="beamline:small")
-    assert "small" in {architecture.name for architecture in await zoo.architectures()}
-    await zoo.architectures()
-    install("beamline", GOOD + "\n# changed\n", small="beamline:small")
-    os.utime(Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]) / "beamline.py", (1, 1))
-    await zoo.architectures()
-    assert asked == [["small"], ["small"]]
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("print('[]'); raise ImportError('no such library')", "no such library"),
-        ("raise SystemExit(3)", "SystemExit"),
-        ("import os; os._exit(0)", "ended without an answer"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended without an answer"),
-        ("def other(): ...", "AttributeError"),
-        ("small = 7", ""),
-        ("def small(channels, classes, width): ...", ""),
-        ("this is no Python", "SyntaxError"),
-    ],
-)
-async def test_a_broken_plugin_is_described_by_why_and_the_others_as_they_are(
-    install: Install, code: str, words: str
-) -> None:
-    install("beamline", code, small="beamline:small")
-    found = await describe(["small"])
-    assert words in str(found["small"]["error"])
-    assert "\n" not in str(found["small"]["error"])
-
-
-async def test_one_that_breaks_the_process_does_not_take_the_others_with_it(install: Install) -> None:
-    install("killer", "import os; os._exit(1)", killer="killer:small")
-    install("stumbler", "raise ZeroDivisionError('division by zero')", stumbler="stumbler:small")
-    found = await describe(["killer", "stumbler"])
-    assert "without an answer" in str(found["killer"]["error"])
-    assert "division by zero" in str(found["stumbler"]["error"])
-
-
-async def test_one_that_never_ends_is_given_up(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_module, "DESCRIBE_S", 1.5)
-    install("sleeper", "import time; time.sleep(600)", sleeper="sleeper:small")
-    found = await describe(["sleeper"])
-    assert "took more than 1.5 s" in str(found["sleeper"]["error"])
-
-
-@pytest.mark.needs("torch")
-async def test_a_broken_architecture_is_unavailable_and_says_why(
-    zoo: Zoo, install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install("beamline", "raise ImportError('no such library')", small="beamline:small")
-    assert "small" not in {architecture.name for architecture in await zoo.architectures()}
-    assert "no such library" in (await zoo.broken())["small"]
-    with pytest.raises(Unavailable, match="no such library"):
-        await zoo.architecture("small")
-    assert "small" in zoo._read_cache(), "a hanging plugin costs its time once"
-    monkeypatch.setattr(zoo_module, "TRY_AGAIN_AFTER_S", -1)
-    assert "small" not in zoo._read_cache(), "it may be mended tomorrow"
-
-
-@pytest.mark.needs("torch")
-@pytest.mark.parametrize("name", ["unett", "", "a\nb", "../x"])
-async def test_an_architecture_that_is_not_there_is_not_found(zoo: Zoo, name: str) -> None:
-    with pytest.raises(NotFound) as caught:
-        await zoo.architecture(name)
-    assert caught.value.hint
-    assert "\n" not in caught.value.message
-    if name == "unett":
-        assert "unet" in caught.value.hint
-
-
-# ---------------------------------------------------------------- parameters
-
-FORM = Architecture(
-    name="small",
-    title="A small net",
-    params_schema={
-        "type": "object",
-        "properties": {
-            "depth": {"type": "integer", "default": 3, "minimum": 1, "maximum": 6, "description": "How deep."},
-            "rate": {"type": "number", "default": 0.001, "exclusiveMinimum": 0},
-            "norm": {"enum": ["batch", "none"], "default": "batch"},
-        },
-        "additionalProperties": False,
-    },
-    inputs=ArrayContract(axes="cyx"),
-    outputs=ArrayContract(axes="cyx"),
-    builder="beamline:small",
-    distribution="beamline",
-    version="1.0",
-)
-
-
-async def test_what_is_left_out_takes_its_default(zoo: Zoo) -> None:
-    assert zoo.complete_params(FORM, {"depth": 5}) == {"depth": 5, "rate": 0.001, "norm": "batch"}
-
-
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"dept": 3}, "no parameter 'dept'"),
-        ({"depth": 0}, "depth = 0 will not do"),
-        ({"depth": -3}, "depth = -3 will not do"),
-        ({"depth": 7}, "depth = 7 will not do"),
-        ({"depth": "deep"}, "depth = 'deep' will not do"),
-        ({"depth": 2.5}, "depth = 2.5 will not do"),
-        ({"depth": None}, "depth = None will not do"),
-        ({"rate": 0}, "rate = 0 will not do"),
-        ({"norm": "layer"}, "norm = 'layer' will not do"),
-        ({"depth": [[[]]]}, "depth = "),
-    ],
-)
-async def test_a_parameter_that_will_not_do_is_named(zoo: Zoo, params: dict[str, object], words: str) -> None:
-    with pytest.raises(Invalid, match=words.replace("[", "\\[")) as caught:
-        zoo.complete_params(FORM, params)  # type: ignore[arg-type]
-    if "dept" in params:
-        assert "depth" in (caught.value.hint or "")
 
 
 # ---------------------------------------------------------------- publishing
@@ -288,6 +81,10 @@ class Training:
         return await zoo.publish(self.job, self.trained, self.file, owner="tester", name=name, **card)
 
 
+async def found(zoo: Zoo, query: str = "", **sought: object) -> list[ZooEntry]:
+    return list((await zoo.search(query, **sought)).entries)
+
+
 async def test_published_twice_is_the_same_version(zoo: Zoo, tmp_path: Path) -> None:
     training = Training(tmp_path, 1)
     first = await training.publish(zoo, "pores", title="Pores", tags=("sand",))
@@ -323,7 +120,7 @@ async def test_a_name_of_an_architecture_is_refused(zoo: Zoo, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "../x", "$(id)", "x" * 101, "'"])
 async def test_a_name_that_is_none_is_refused(zoo: Zoo, tmp_path: Path, name: str) -> None:
-    with pytest.raises(Invalid, match="name will not do"):
+    with pytest.raises(Invalid, match="name = .* will not do"):
         await Training(tmp_path, 1).publish(zoo, name)
 
 
@@ -339,14 +136,14 @@ async def test_models_come_before_architectures_and_are_found_by_name_title_and_
     await Training(tmp_path, 1).publish(zoo, "pores-net", title="Pores in sandstone", tags=("beamtime-7",))
     await Training(tmp_path, 2).publish(zoo, "pores-net")
     await Training(tmp_path, 3).publish(zoo, "grains")
-    everything = await zoo.search()
+    everything = await found(zoo)
     kinds = [entry.kind for entry in everything]
     assert kinds == sorted(kinds, key=["model", "architecture"].index)
     assert {entry.name for entry in everything} >= {"pores-net", "grains", "unet"}
-    assert [(entry.name, entry.version) for entry in await zoo.search("pores*")] == [("pores-net", 2)]
-    assert [entry.name for entry in await zoo.search("GRAIN")] == ["grains"]
-    assert await zoo.search("no such thing") == []
-    assert await zoo.search("*", task="translation") == []
+    assert [(entry.name, entry.version) for entry in await found(zoo, "pores*")] == [("pores-net", 2)]
+    assert [entry.name for entry in await found(zoo, "GRAIN")] == ["grains"]
+    assert await found(zoo, "no such thing") == []
+    assert await found(zoo, "*", task="translation") == []
 
 
 @pytest.mark.parametrize(("name", "version"), [("poers", None), ("pores", 9), ("'; DROP TABLE models; --", None)])
@@ -355,7 +152,7 @@ async def test_a_model_that_is_not_there_is_not_found(zoo: Zoo, tmp_path: Path, 
     with pytest.raises(NotFound) as caught:
         await zoo.model(name, version)
     assert caught.value.hint
-    assert await zoo.find(name, version) is None
+    assert version or await zoo.find(name) is None
 
 
 async def test_a_model_whose_architecture_is_gone_says_what_it_needs(zoo: Zoo, tmp_path: Path) -> None:
@@ -364,3 +161,175 @@ async def test_a_model_whose_architecture_is_gone_says_what_it_needs(zoo: Zoo, t
     model = await training.publish(zoo, "pores")
     with pytest.raises(Unavailable, match="needs the architecture gone"):
         zoo.trained(model)
+
+
+# ---------------------------------------------------------------- references, aliases, withdrawal
+
+
+async def test_an_alias_moves_and_one_spelling_names_every_version(zoo: Zoo, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        await Training(tmp_path, number).publish(zoo, "pores")
+    assert (await zoo.alias("pores", "champion", 2)).aliases == ("champion",)
+    assert (await zoo.model("pores@champion")).version == 2
+    assert (await zoo.model("pores@1")).version == 1
+    assert (await zoo.model("pores")).version == 3
+    moved = await zoo.alias("pores@3", "champion")
+    assert (moved.version, moved.aliases) == (3, ("champion",))
+    assert (await zoo.model("pores", 2)).aliases == ()
+    await zoo.alias("pores", "champion", remove=True)
+    with pytest.raises(NotFound, match="no version champion") as caught:
+        await zoo.model("pores@champion")
+    assert "1, 2, 3" in (caught.value.hint or "")
+    said = [event.values for event in await Events(zoo.store).after(0, kind="model") if "alias" in event.values]
+    assert [(one["change"], one["version"], one["before"]) for one in said] == [
+        ("alias", 2, None), ("alias", 3, 2), ("alias removed", 3, 3)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("alias", ["", "3", "a b", "a@b", "x" * 101, "../x"])
+async def test_what_is_no_alias_is_refused(zoo: Zoo, tmp_path: Path, alias: str) -> None:
+    await Training(tmp_path, 1).publish(zoo, "pores")
+    with pytest.raises(Invalid, match="cannot be an alias"):
+        await zoo.alias("pores", alias)
+
+
+async def test_a_withdrawn_version_is_not_listed_and_its_exact_version_still_loads(zoo: Zoo, tmp_path: Path) -> None:
+    for number in (1, 2):
+        await Training(tmp_path, number).publish(zoo, "pores")
+    assert (await zoo.withdraw("pores")).withdrawn
+    assert (await zoo.model("pores")).version == 1
+    assert [entry.version for entry in await found(zoo, "pores")] == [1]
+    assert Path(zoo.trained(await zoo.model("pores@2")).weights).exists()
+    await zoo.withdraw("pores")
+    assert await found(zoo, "pores") == []
+    assert await zoo.find("pores") is None
+    with pytest.raises(NotFound, match="was withdrawn") as caught:
+        await zoo.model("pores")
+    assert "restore-model" in (caught.value.hint or "")
+    assert [model.version for model in await zoo.versions("pores")] == [2, 1]
+    assert (await zoo.restore("pores@2")).withdrawn is None
+    assert [entry.version for entry in await found(zoo, "pores")] == [2]
+
+
+async def test_a_version_that_an_alias_stands_for_is_not_withdrawn_by_accident(zoo: Zoo, tmp_path: Path) -> None:
+    await Training(tmp_path, 1).publish(zoo, "pores")
+    await zoo.alias("pores", "champion")
+    with pytest.raises(Conflict, match="pores@champion is this version"):
+        await zoo.withdraw("pores")
+    assert [entry.name for entry in await found(zoo, "pores")] == ["pores"]
+
+
+async def test_a_card_is_edited_searched_anew_and_told_of(zoo: Zoo, tmp_path: Path) -> None:
+    await Training(tmp_path, 1).publish(zoo, "pores", title="Old words", tags=("sand",))
+    model = await zoo.edit("pores", title="Cracks in shale", tags=("shale", "beamtime 7"), license="CC-BY-4.0")
+    assert (await zoo.model("pores")) == model
+    assert [entry.name for entry in await found(zoo, "shale")] == ["pores"]
+    assert [entry.name for entry in await found(zoo, tags=("BEAMTIME 7",))] == ["pores"]
+    assert await found(zoo, "old words") == await found(zoo, tags=("sand",)) == []
+    assert await zoo.edit("pores", title="Cracks in shale") == model, "nothing changed"
+    edits = [event.values for event in await Events(zoo.store).after(0, kind="model")][1:]
+    assert [(one["change"], one["fields"]) for one in edits] == [("edited", ["license", "tags", "title"])]
+    assert Path(zoo.trained(model).weights).read_bytes() == b"weights 1"
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [({}, "Nothing"), ({"tags": ("",)}, "tags"), ({"title": "x" * 201}, "title"), ({"visibility": "all"}, "visib")],
+)
+async def test_a_card_that_will_not_do_is_refused(
+    zoo: Zoo, tmp_path: Path, card: dict[str, object], words: str
+) -> None:
+    await Training(tmp_path, 1).publish(zoo, "pores")
+    with pytest.raises(Invalid, match=words):
+        await zoo.edit("pores", **card)
+
+
+async def test_a_private_model_is_its_owners_alone(zoo: Zoo, tmp_path: Path) -> None:
+    await Training(tmp_path, 1).publish(zoo, "pores")
+    settings = settings_of(zoo.settings.home, user="somebody")
+    other = Zoo(zoo.store, settings, zoo.architectures)
+    assert await found(other, "pores") == []
+    assert await other.find("pores@1") is None
+    with pytest.raises(Conflict, match="is taken"):
+        await Training(tmp_path, 2).publish(other, "pores")
+    await zoo.edit("pores", visibility="shared")
+    assert [entry.name for entry in await found(other, "pores")] == ["pores"]
+    with pytest.raises(Conflict, match="tester's"):
+        await other.edit("pores", title="mine")
+
+
+# ---------------------------------------------------------------- search
+
+
+async def published(zoo: Zoo, folder: Path, *named: str, **fields: object) -> None:
+    for number, name in enumerate(named):
+        training = Training(folder, number)
+        job = training.job.model_copy(update={"id": f"run-{name}", **fields})
+        await zoo.publish(job, training.trained, training.file, owner="tester", name=name)
+
+
+@pytest.mark.needs("torch")
+async def test_an_exact_name_is_first_then_those_that_begin_so_then_the_others(zoo: Zoo, tmp_path: Path) -> None:
+    await published(zoo, tmp_path, "sand", "sandstone", "foam")
+    await zoo.edit("foam", title="Not sand")
+    await published(zoo, tmp_path, "sand-2")
+    assert [entry.name for entry in await found(zoo, "Sand")] == ["sand", "sand-2", "sandstone", "foam"]
+
+
+@pytest.mark.needs("torch")
+async def test_pages_go_on_where_the_last_ended_although_models_come_between(zoo: Zoo, tmp_path: Path) -> None:
+    await published(zoo, tmp_path, *(f"net-{number}" for number in range(7)))
+    everything = [entry.name for entry in await found(zoo)]
+    seen, past = [], None
+    while True:
+        page = await zoo.search(past=past, limit=3)
+        assert page.total == len(everything) + (len(seen) >= 3)
+        seen += [entry.name for entry in page.entries]
+        if (past := page.next) is None:
+            break
+        if len(seen) == 3:
+            await published(zoo, tmp_path, "newer")
+    assert seen == everything
+
+
+async def test_models_are_found_by_how_good_they_are(zoo: Zoo, tmp_path: Path) -> None:
+    for name, dice in (("poor", 0.4), ("good", 0.9), ("best", 0.95)):
+        await published(zoo, tmp_path, name, metrics={"dice": dice, "loss/val": 1 - dice})
+    assert [entry.name for entry in await found(zoo, metrics=("dice>=0.9",))] == ["best", "good"]
+    assert [entry.name for entry in await found(zoo, metrics=("dice > 0.9", "loss/val<1e-1"))] == ["best"]
+    assert [entry.name for entry in await found(zoo, "poor", metrics=("dice<0.5",))] == ["poor"]
+    assert await found(zoo, metrics=("accuracy>=0",)) == []
+    for text in ("dice", ">=1", "dice>=high", "dice=>1", ""):
+        with pytest.raises(Invalid, match="compares no metric"):
+            await zoo.search(metrics=(text,))
+
+
+@pytest.mark.needs("torch")
+async def test_filters_hold_together(zoo: Zoo, tmp_path: Path) -> None:
+    await published(zoo, tmp_path, "pores", "grains")
+    await zoo.edit("pores", tags=("sand", "7"))
+    assert [entry.name for entry in await found(zoo, kind="architecture", query="unet")] == ["unet"]
+    assert {entry.kind for entry in await found(zoo, kind="model")} == {"model"}
+    assert [entry.name for entry in await found(zoo, tags=("sand", "7"), owner="tester")] == ["pores"]
+    assert await found(zoo, tags=("sand",), owner="somebody") == []
+    assert {entry.name for entry in await found(zoo, architecture="unet")} == {"pores", "grains", "unet"}
+    assert await found(zoo, framework="keras") == []
+
+
+@pytest.mark.parametrize("past", ["", "1", "x.y", "1.-2", "1.2.3", "9" * 40])
+async def test_a_place_that_is_none_is_refused(zoo: Zoo, past: str) -> None:
+    with pytest.raises(Invalid, match="no place in this list"):
+        await zoo.search(past=past)
+
+
+async def test_models_of_an_older_version_are_found_as_well(zoo: Zoo, tmp_path: Path) -> None:
+    await published(zoo, tmp_path, "pores", "grains")
+
+    def older(tx: Connection) -> None:
+        tx.execute(delete(zoo_index))
+        tx.execute(delete(zoo_metrics))
+        tx.execute(update(models).values(indexed=0, owner=None, visibility=None))
+
+    await zoo.store.write(older)
+    again = Zoo(zoo.store, zoo.settings, zoo.architectures)
+    assert {entry.name for entry in await found(again, kind="model")} == {"pores", "grains"}

@@ -1,0 +1,88 @@
+"""Words and facets in both databases, and in plain Python, mean the same rows."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, delete, insert, update
+
+from mlex_jupyter.textsearch import (
+    All,
+    But,
+    Either,
+    Expression,
+    Term,
+    after,
+    beginning,
+    facet,
+    matches,
+    matching,
+    searched,
+    tokens,
+    words,
+)
+
+NAMES = ("Pores", "pores-net", "Porenförster", "grains", "sand & gravel", "Ölschiefer", "x²", "'; DROP TABLE", 'a"b*c')
+
+
+def test_words_have_no_case_no_accents_and_no_signs() -> None:
+    assert words("Ölschiefer, x² und 'Pores'_2 \"*\"") == ["olschiefer", "x2", "und", "pores", "2"]
+    assert words("Straße") == ["strasse"]
+    assert words("") == words("*?[]") == []
+
+
+def test_a_facet_is_one_token_whatever_its_value() -> None:
+    for value in ("beamtime 7", "a'b", '"', "", "é" * 500):
+        assert len(words(facet("tag", value).removeprefix("="))) == 1
+        assert facet("tag", value) != facet("owner", value)
+
+
+def _expressions(seed: int) -> list[Expression]:
+    rng = random.Random(seed)
+    atoms = [
+        Term(word, begins) for word in ("pore", "pores", "p", "net", "ol", "gravel", "x2") for begins in (True, False)
+    ]
+    atoms += [Term(facet("tag", tag)) for tag in ("odd", "even", "none")]
+    atoms += [Term(beginning(name), begins=True) for name in ("pores", "grains")]
+
+    def grown(depth: int) -> Expression:
+        if depth == 0 or rng.random() < 0.3:
+            return rng.choice(atoms)
+        kind = rng.choice((All, Either, But))
+        if kind is But:
+            return But(grown(depth - 1), grown(depth - 1))
+        return kind(tuple(grown(depth - 1) for _ in range(rng.randint(1, 3))))
+
+    return [grown(3) for _ in range(150)]
+
+
+def test_the_database_and_python_agree_on_what_is_meant() -> None:
+    metadata = MetaData()
+    table = searched(
+        Table("things", metadata, Column("number", Integer, primary_key=True), Column("tokens", String, nullable=False))
+    )
+    held = {
+        number: tokens(name, (f"about {name}",), [facet("tag", "odd" if number % 2 else "even")])
+        for number, name in enumerate(NAMES * 3)
+    }
+    with create_engine("sqlite://").begin() as tx:
+        metadata.create_all(tx)
+        tx.execute(insert(table), [{"number": number, "tokens": said} for number, said in held.items()])
+        tx.execute(delete(table).where(table.c.number == 3))
+        tx.execute(update(table).where(table.c.number == 4).values(tokens=held[0]))
+        del held[3]
+        held[4] = held[0]
+        for wanted in _expressions(7):
+            expected = [number for number, said in sorted(held.items()) if matches(said.split(" "), wanted)]
+            found = matching(tx, table, wanted, table.c.number)
+            assert list(tx.execute(found).scalars()) == expected, wanted
+            later = tx.execute(found.where(after(tx, table, 5)).limit(4)).scalars()
+            assert list(later) == [number for number in expected if number > 5][:4]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_found_by_its_own_words(name: str) -> None:
+    held = tokens(name, (), ()).split(" ")
+    assert all(matches(held, Term(word)) for word in words(name))
+    assert matches(held, Term(beginning(name[:3]), begins=True))
