@@ -19,6 +19,7 @@ from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
+from mlex_jupyter.lineage import link, of_dataset
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import datasets
@@ -145,6 +146,7 @@ class Catalog:
             )
         )
         dataindex.index(tx, named)
+        link(tx, named.id, of_dataset(named))
         append(tx, named.id, "dataset", {"name": named.name, "derived_from": list(named.derived_from)})
         return named
 

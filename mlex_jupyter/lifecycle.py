@@ -27,6 +27,7 @@ from mlex_jupyter.errors import MlexError, TargetError, Unavailable
 from mlex_jupyter.events import append, append_many
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.lineage import link
 from mlex_jupyter.runevents import Found, read_events, summary
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store, current_epoch
@@ -309,6 +310,7 @@ class Lifecycle:
             outputs = [output for output in result.outputs if output.kind != "dataset"]
             if (made := result.dataset) is not None:
                 made = self.catalog.insert(tx, made, unique_name=False)
+                link(tx, made.id, {row.id: ""})
                 outputs.append(Output(kind="dataset", name=made.name, ref=made.id, derived_from=made.derived_from))
             known = tx.execute(select(jobs.c.metrics).where(jobs.c.id == row.id)).scalar_one()
             ended = {"ended": time.time(), "exit_code": 0, "reason": None, "message": None, "hint": None}

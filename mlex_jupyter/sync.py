@@ -32,8 +32,8 @@ T = TypeVar("T")
 # What else `import mlex_jupyter as mlex` offers, and where it is.
 ERRORS = ("MlexError", "NotFound", "Invalid", "Conflict", "Forbidden", "Unavailable", "TargetError")
 TYPES = (
-    "Architecture, Check, ClassInfo, Dataset, Event, Job, JobSpec, JobState, LabelSet, Model, Output, PredictTask, "
-    "Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, ZooEntry"
+    "Architecture, Check, ClassInfo, DataOrder, Dataset, Event, Facets, Job, JobSpec, JobState, LabelSet, Lineage, "
+    "Model, Output, PredictTask, Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, ZooEntry"
 )
 OTHERS = {
     "use": "sync",

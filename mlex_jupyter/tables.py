@@ -246,5 +246,13 @@ label_changes = Table(
     Column("packed", LargeBinary, nullable=False),
 )
 
+# The last number of each stem that names of jobs are made of.
+stems = Table(
+    "stems",
+    metadata,
+    Column("stem", String, primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
 Row = Any
 """A row of a query: its columns by name."""

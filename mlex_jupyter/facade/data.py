@@ -6,7 +6,7 @@ from typing import Any
 
 from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import DataOrder, Dataset, Facets
+from mlex_jupyter.types import DataOrder, Dataset, Facets, Lineage
 from mlex_jupyter.verbs import verb
 
 
@@ -83,3 +83,8 @@ class DataVerbs(Parts):
     async def dataset(self, name: str) -> Dataset:
         """Show one dataset."""
         return await self.catalog.get(name)
+
+    @verb("GET", "/lineage/{thing}")
+    async def lineage(self, thing: str, *, limit: int = 200) -> Lineage:
+        """Show what a dataset, label set, model or run was made from, and what was made from it."""
+        return await self.ancestry.of(thing, limit)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from mlex_jupyter.faces.ancestry import drawing, tree
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
 from mlex_jupyter.faces.words import clock, plain, plural, size, task_words, words
-from mlex_jupyter.types import Architecture, Job, JobState, Record
+from mlex_jupyter.types import Architecture, Job, JobState, Lineage, Record
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
@@ -239,12 +240,16 @@ def text(value: Any, columns: int | None = None) -> str:
         return text_grid(grid(value), columns) if value else "None yet."
     if not isinstance(value, Record):
         return plain(words(value))
+    if isinstance(value, Lineage):
+        return tree(value)
     said = text_facts(facts(value), columns)
     return f"{said}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else said
 
 
 def record_html(record: Record) -> str:
     """One record as a small table of names and words."""
+    if isinstance(record, Lineage):
+        return drawing(record)
     table = html_facts(facts(record))
     return table + html_grid(parameters(record)) if isinstance(record, Architecture) else table
 
