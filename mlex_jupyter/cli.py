@@ -1,6 +1,7 @@
 """`mlex VERB …`: the verbs in a shell.
 
 Results go to stdout, what is said about them to stderr; 0 is well, 1 a problem, 2 a line that was not understood.
+`mlex --server URL VERB …` asks another server, with the token of MLEX_TOKEN, and `mlex serve` is one.
 `mlex --help` reads the source's outline only, since everything else takes longer than a person waits for help.
 """
 
@@ -66,6 +67,10 @@ def _do(words: list[str]) -> None:
     from mlex_jupyter.faces.helping import verb_help
     from mlex_jupyter.faces.watch import PlainLines, TerminalLine
 
+    words = _chosen(words)
+    if words[0] == "serve":
+        # In the place of this process, so that signals reach it: a module of the server is not the shell's to import.
+        os.execv(sys.executable, [sys.executable, "-m", "mlex_jupyter.server.serve", *words[1:]])
     if words[0] == "completion":
         from mlex_jupyter.faces.completion import script
 
@@ -84,6 +89,22 @@ def _do(words: list[str]) -> None:
     _print(result, line.json)
 
 
+def _chosen(words: list[str]) -> list[str]:
+    """The line without the server that it is for."""
+    from mlex_jupyter import sync
+    from mlex_jupyter.faces.arguments import Usage
+
+    option, equals, server = words[0].partition("=")
+    if option != "--server":
+        return words
+    rest = words[1:] if equals else words[2:]
+    server = server if equals else "".join(words[1:2])
+    if not server or not rest:
+        raise Usage("--server wants an address, then a verb.", hint="As in: mlex --server URL jobs")
+    sync.use(server=server)
+    return rest
+
+
 def _print(result: Any, json: bool) -> None:
     if isinstance(result, Iterator):
         for piece in result:
@@ -98,13 +119,17 @@ def _print(result: Any, json: bool) -> None:
         print(text(result))
 
 
-def _print_piece(piece: str, json: bool) -> None:
+def _print_piece(piece: Any, json: bool) -> None:
     if json:
         from mlex_jupyter.faces.present import as_json
 
-        print(as_json({"text": piece}, indent=None), flush=True)
-    else:
-        print(piece, end="" if piece.endswith("\n") else "\n", flush=True)
+        print(as_json({"text": piece} if isinstance(piece, str) else piece, indent=None), flush=True)
+        return
+    if not isinstance(piece, str):
+        from mlex_jupyter.faces.words import words
+
+        piece = words(piece)
+    print(piece, end="" if piece.endswith("\n") else "\n", flush=True)
 
 
 def _complain(error: MlexError, json: bool) -> None:

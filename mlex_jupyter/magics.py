@@ -5,6 +5,7 @@
     %mlex predict run --data sand-tomo -o seg
 
 `-o NAME` binds the result and shows it, and a word that names a variable with a job, a dataset or a model means it.
+`%mlex connect URL` makes the lines after it another server's, `%mlex connect` without one this machine's again.
 In a cell the line may go on as YAML: `%%mlex train`, then `data: sand-tomo`, `params: {epochs: 4}`.
 """
 
@@ -24,6 +25,8 @@ from mlex_jupyter.faces.helping import verb_help
 from mlex_jupyter.faces.outline import overview
 from mlex_jupyter.faces.present import as_json
 from mlex_jupyter.faces.watch import StopWaiting, teller
+from mlex_jupyter.faces.words import words
+from mlex_jupyter.lab import connect
 from mlex_jupyter.verbs import Verb
 from mlex_jupyter.yamls import yaml_mapping
 
@@ -74,6 +77,8 @@ class Magic:
             return print(overview("%mlex"))
         if words[0] == "help":
             return print(verb_help(grammar.find(words[1]), "%mlex"))
+        if words[0] == "connect":
+            return self._connect(words[1:])
         line = lines.read(words, body=yaml_mapping(cell) if cell else None, binds=True, meant=self._meant)
         if line.help:
             return print(verb_help(line.verb, "%mlex"))
@@ -90,6 +95,17 @@ class Magic:
             return _pour(result, line.json)
         bind(result)
         return print(as_json(result)) if line.json else result
+
+    def _connect(self, words: list[str]) -> None:
+        if len(words) > 1:
+            raise Usage("connect takes one address.", hint="The token stands in MLEX_TOKEN, or is asked for.")
+        if words:
+            lab = connect(words[0])
+            sync.turn_to(lab.engine)
+            print(f"From here on the lines are for {lab!r}.")
+        else:
+            here = sync.use(server="")
+            print(f"From here on the lines are for this machine: {here.mlex.settings.home}.")
 
     def _meant(self, verb: Verb, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments, with the object in place of a word that names a variable holding one."""
@@ -128,9 +144,12 @@ def _identifier(name: str) -> str:
     return word if word.isidentifier() else f"_{word}"
 
 
-def _pour(pieces: Iterator[str], json: bool) -> None:
+def _pour(pieces: Iterator[Any], json: bool) -> None:
     for piece in pieces:
-        print(as_json({"text": piece}, indent=None) if json else piece, end="\n" if json or piece[-1:] != "\n" else "")
+        said = piece if isinstance(piece, str) else words(piece)
+        if json:
+            said = as_json({"text": piece} if isinstance(piece, str) else piece, indent=None)
+        print(said, end="" if said.endswith("\n") else "\n")
         sys.stdout.flush()
 
 

@@ -23,7 +23,6 @@ from mlex_jupyter.faces.outline import functions
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.watch import Teller
-    from mlex_jupyter.settings import Settings
     from mlex_jupyter.types import Job
     from mlex_jupyter.verbs import Verb
 
@@ -37,7 +36,9 @@ TYPES = (
 )
 OTHERS = {
     "use": "sync",
+    "connect": "lab",
     "Mlex": "app",
+    "Remote": "remote",
     "Settings": "settings",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
@@ -49,11 +50,8 @@ OTHERS = {
 class Engine:
     """One façade on one background loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        from mlex_jupyter.app import Mlex
-
-        self.settings = settings
-        self.mlex: Mlex = Mlex(settings)
+    def __init__(self, mlex: Mlex) -> None:
+        self.mlex = mlex
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mlex", daemon=True)
@@ -101,6 +99,8 @@ class Engine:
                 del _engines[key]
             _current = None if _current is self else _current
         if os.getpid() == self._pid and self._loop.is_running():
+            if end := getattr(self.mlex, "aclose", None):
+                self.run(end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=2)
             self.mlex.close()
@@ -125,16 +125,39 @@ def engine() -> Engine:
     return _current or use()
 
 
-def use(**settings: Any) -> Engine:
-    """Choose another home, as `mlex.use(home="/data/mlex")`; without arguments, the one of the environment."""
+def use(*, server: str | None = None, token: str | None = None, **settings: Any) -> Engine:
+    """Choose another home, as `mlex.use(home="/data/mlex")`, or another server, as `mlex.use(server=URL)`.
+
+    Without arguments it is what the environment says: the server of MLEX_SERVER, else the home of MLEX_HOME.
+    """
     global _current
+    server = os.environ.get("MLEX_SERVER") if server is None and not settings else server
+    if server:
+        _current = remote(server, token or os.environ.get("MLEX_TOKEN"))
+        return _current
+    from mlex_jupyter.app import Mlex
     from mlex_jupyter.settings import Settings
 
     wanted = Settings.load(**settings)
     key = wanted.model_dump_json()
     with _lock:
-        _current = _engines.get(key) or _engines.setdefault(key, Engine(wanted))
+        _current = _engines.get(key) or _engines.setdefault(key, Engine(Mlex(wanted)))
         return _current
+
+
+def turn_to(chosen: Engine) -> None:
+    """Make this the engine of the plain functions and of `%mlex`."""
+    global _current
+    _current = chosen
+
+
+def remote(server: str, token: str | None) -> Engine:
+    """The engine that is another server's."""
+    from mlex_jupyter.remote import Remote
+
+    key = f"{server} {token}"
+    with _lock:
+        return _engines.get(key) or _engines.setdefault(key, Engine(Remote(server, token)))
 
 
 # ---------------------------------------------------------------- calling a verb
@@ -145,17 +168,18 @@ def call(
     arguments: Mapping[str, Any],
     tell: Callable[[], Teller],
     begun: Callable[[Job], None] | None = None,
+    here: Engine | None = None,
 ) -> Any:
     """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
     from mlex_jupyter.faces.watch import waiting
 
-    here = engine()
+    here = here or engine()
     arguments = dict(arguments)
     if verb.name == "wait":
         job = here.run(here.mlex.job(arguments["run"]))
         return waiting(here, job, tell, arguments.get("timeout_s"))
     wait = arguments.pop("wait", False)
-    found = verb.function(here.mlex, **arguments)
+    found = getattr(here.mlex, verb.name)(**arguments)
     if inspect.isasyncgen(found):
         return here.iterate(found)
     result = here.run(found)
@@ -194,8 +218,13 @@ def _function(name: str) -> Callable[..., Any]:
         if twice := bound.keys() & given.keys():
             raise TypeError(f"{name} is given {' and '.join(sorted(twice))} twice")
         try:
-            return call(verb, check(verb, {**bound, **given}), teller)
+            return call(verb, check(verb, {**bound, **given}), teller, here=where())
         except MlexError as error:
+    return plainly(name, engine)
+
+
+def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
+    """A verb as a plain function, over the engine that there is when it is called."""
             if error.hint:
                 error.add_note(error.hint)
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 
@@ -89,7 +88,7 @@ class JobVerbs(Parts):
         wait: bool = False,
     ) -> Job:
         """Run a command of your own as a job, where you are: `mlex run -- python script.py`."""
-        task = checked(RunTask, argv=argv, folder=folder or os.getcwd(), retries=retries)
+        task = checked(RunTask, argv=argv, folder=folder or self.here(), retries=retries)
         return await self._ask(task, name, target, resources, after, key, wait)
 
     async def _ask(
@@ -143,8 +142,7 @@ class JobVerbs(Parts):
         while not job.state.final:
             if timeout_s is not None and time.monotonic() - begun > timeout_s:
                 raise Unavailable(f"{job.name} is still {job.state.value} after {timeout_s:g} s; it goes on.")
-            self.keep_moving()
-            await self.store.changed(within_s=1)
+            await self.changed(within_s=1)
             job = await self.job(job.id)
         if job.state != JobState.DONE:
             raise JobEnded(

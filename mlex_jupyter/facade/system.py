@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from mlex_jupyter import __version__
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import Check, Event, Hello, TargetInfo
@@ -17,6 +19,14 @@ class SystemVerbs(Parts):
     ) -> list[Event]:
         """What happened after an id, oldest first."""
         return await self.event_stream.after(after, subject=subject, kind=kind, limit=limit)
+
+    @verb()
+    async def follow(self, run: str | None = None, *, since: int | None = None) -> AsyncIterator[Event]:
+        """Tell what happens (to a run), as it happens, until you interrupt it."""
+        subject = None if run is None else (await self.job(run)).id
+        async for events in self.news((await self.hello()).last_event if since is None else since, subject):
+            for event in events:
+                yield event
 
     @verb("GET", "/targets")
     async def targets(self) -> list[TargetInfo]:

@@ -76,7 +76,7 @@ def _possible(before: Sequence[str], last: str, listing: Listing, held: Held) ->
     from mlex_jupyter.faces.grammar import EVERYWHERE, Takes, dashed, find, slots
 
     if not before:
-        return [*map(dashed, outline()), "help", *([] if held is not nothing else ["completion"])]
+        return [*map(dashed, outline()), "help", *(["connect"] if held is not nothing else ["completion", "serve"])]
     if before == ["help"]:
         return map(dashed, outline())
     if before == ["completion"]:

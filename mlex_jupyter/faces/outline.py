@@ -29,6 +29,13 @@ TOUR = """
 """.strip("\n")
 
 
+ELSEWHERE = {
+    "mlex": """
+mlex serve makes this machine reachable; mlex --server URL VERB … asks another one, with the token of MLEX_TOKEN.
+For Tab in bash or zsh: eval "$(mlex completion bash)\"""",
+    "%mlex": "\n%mlex connect URL turns to another server, %mlex connect back to this machine.",
+}
+
 @dataclass(frozen=True)
 class Line:
     """What the source says of one verb."""
@@ -89,7 +96,7 @@ def overview(program: str) -> str:
         )
         for noun, title in NOUNS.items()
     )
-    more = "" if program.startswith("%") else '\nFor Tab in bash or zsh: eval "$(mlex completion bash)"'
+    more = ELSEWHERE["%mlex" if program.startswith("%") else "mlex"]
     return (
         f"usage: {program} VERB …\n\n{verbs}\n\nBegin with:\n{TOUR.format(program)}\n\n"
         f"{program} VERB --help says what a verb takes. Everywhere: --json.{more}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlex_jupyter.types import (
     ClassInfo,
+    Event,
     JobState,
     Output,
     PredictTask,
@@ -91,6 +92,9 @@ def words(value: Any) -> str:
             return value.name
         case Output():
             return f"{value.kind} {value.name}"
+        case Event():
+            told = plain(words({name: part for name, part in value.values.items() if part is not None}))
+            return f"{value.time.astimezone():%H:%M:%S} {plain(value.subject)} {plain(value.kind)}: {told}"
         case Record():
             said = ((name, words(part)) for name, part in value if name != "kind")
             return ", ".join(f"{name} {text}" for name, text in said if text)

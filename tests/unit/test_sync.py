@@ -150,7 +150,7 @@ def test_a_failed_run_raises_with_its_reason(here: Path) -> None:
 
 def test_a_closed_engine_is_replaced(here: Path) -> None:
     sync.engine().close()
-    assert mlex.use(home=here).settings.home == here
+    assert mlex.use(home=here).mlex.settings.home == here
     assert mlex.jobs() == []
 
 
