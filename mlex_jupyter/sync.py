@@ -201,6 +201,11 @@ def shown(result: Any) -> Any:
 
 @cache
 def _function(name: str) -> Callable[..., Any]:
+    return plainly(name, engine)
+
+
+def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
+    """A verb as a plain function, over the engine that there is when it is called."""
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.arguments import check
     from mlex_jupyter.faces.watch import teller
@@ -220,11 +225,6 @@ def _function(name: str) -> Callable[..., Any]:
         try:
             return call(verb, check(verb, {**bound, **given}), teller, here=where())
         except MlexError as error:
-    return plainly(name, engine)
-
-
-def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
-    """A verb as a plain function, over the engine that there is when it is called."""
             if error.hint:
                 error.add_note(error.hint)
             raise
