@@ -53,8 +53,10 @@ def slice_png(
 
 def whole_plane(dataset: Dataset, axis: int, index: int | None, shelf: Shelf) -> NDArray[Any]:
     """All values of a slice across z, y or x, as they are; of several channels the first."""
+    import numpy as np
+
     volume = shelf.dataset(dataset)
-    return _plane(volume, axis, _place(volume, dataset, axis, index))
+    return np.ascontiguousarray(_plane(volume, axis, _place(volume, dataset, axis, index)))
 
 
 def _place(volume: Volume, dataset: Dataset, axis: int, index: int | None) -> int:
@@ -81,13 +83,10 @@ def _plane(volume: Volume, axis: int, place: int, size: int | None = None) -> ND
     step = max(1, max(depths[letter] for letter in shown) // (2 * size)) if size else 1
     cut = {letter: slice(None, None, step) for letter in shown} | {across: slice(place, place + 1), "c": slice(0, 1)}
     piece = volume[tuple(cut[letter] for letter in volume.axes)]
-    axes = volume.axes
-    if "c" in axes:
-        piece, axes = piece.take(0, axes.index("c")), axes.replace("c", "")
-    if "z" not in axes:
-        piece, axes = piece[None], "z" + axes
-    plane: NDArray[Any] = piece.transpose([axes.index(letter) for letter in SPACE]).take(0, axis)
-    return plane
+    kept = [letter for letter in volume.axes if letter not in (across, "c")]
+    flat = piece[tuple(slice(None) if letter in kept else 0 for letter in volume.axes)]
+    plane: NDArray[Any] = flat.transpose([kept.index(letter) for letter in shown if letter in kept])
+    return plane if plane.ndim == len(shown) else plane[None]  # a picture cut across y or x is one row
 
 
 def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:

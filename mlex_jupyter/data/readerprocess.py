@@ -1,4 +1,4 @@
-"""The process in which foreign files are opened: `python -m mlex_jupyter.data.readerprocess MEMORY_BYTES SILENCE_S`.
+"""The process in which foreign files are opened: `python -m mlex_jupyter.data.readerprocess MEMORY …`, see `main`.
 
 It answers one request at a time over its standard input and output, has limits, and knows no secrets. Whatever a file
 does to the library that decodes it ends this process at the worst; see `reading` for the caller's side.
@@ -18,7 +18,6 @@ from mlex_jupyter.data.frames import Pipes
 from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.errors import Invalid, MlexError
 
-NICENESS = 5
 OPEN_FILES = 512
 FIRST_TO_GO = "900"
 """Of 1000: where memory runs out, the system ends this process before a server or a kernel."""
@@ -95,8 +94,8 @@ def in_words(error: Exception) -> Invalid:
     return Invalid(f"It cannot be read: {type(error).__name__}: {first}", hint="The file may be damaged.")
 
 
-def limit(memory_bytes: int) -> None:
-    """Less memory, priority and room than the caller has, and no traces of it left on the disk.
+def limit(memory_bytes: int, niceness: int) -> None:
+    """Less memory and priority than the caller has, and no image of what was in it left on the disk.
 
     Mapped files are not memory: RLIMIT_DATA counts what is allocated, RLIMIT_AS would refuse every large volume.
     """
@@ -105,7 +104,7 @@ def limit(memory_bytes: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = OPEN_FILES if soft == resource.RLIM_INFINITY else min(OPEN_FILES, soft)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    os.nice(NICENESS)
+    os.nice(niceness)
     os.umask(0o077)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(FIRST_TO_GO)
@@ -116,15 +115,15 @@ def _be_heard(silence_s: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, silence_s * 1.5)
 
 
-def main(memory: str, silence: str) -> int:
-    """Answer until the caller is gone."""
+def main(shared: str, memory: str, silence: str, niceness: str) -> int:
+    """Answer until the caller is gone; `shared` is the descriptor of the memory for what is found."""
     memory_bytes, silence_s = int(memory), float(silence)
-    pipes = Pipes(os.dup(0), os.dup(1), largest=memory_bytes)
+    pipes = Pipes(os.dup(0), os.dup(1), int(shared), largest=memory_bytes)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # what a library prints is no answer
     os.chdir("/")
-    limit(memory_bytes)
+    limit(memory_bytes, int(niceness))
     shelf = Shelf()
     while True:
         try:

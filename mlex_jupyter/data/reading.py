@@ -20,7 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlex_jupyter.data.frames import Frame, Pipes
+from mlex_jupyter.data.frames import Frame, Pipes, shared_memory
+from mlex_jupyter.data.places import is_url
 from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable
 from mlex_jupyter.types import Dataset, LabelSet
 
@@ -34,7 +35,9 @@ IDLE_S = 60.0
 WAITING = 200
 """Requests in front of one reader before the next is refused."""
 KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
-"""The variables that a reader needs; it gets no others, so that it knows no secrets."""
+"""The variables that a reader needs; one for files gets no others, so that it knows no secrets."""
+KEPT_FOR_URLS = ("AWS_", "TILED_", "SSL_CERT_", "REQUESTS_CA_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""How those begin that a reader of URLs gets as well; it opens no files."""
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Each thread of theirs would take memory for nothing."""
 ERRORS = {kind.code: kind for kind in (NotFound, Invalid, Conflict, Forbidden, Unavailable)}
@@ -43,12 +46,13 @@ Heard = Callable[[dict[str, Any]], None]
 
 
 class Limits(NamedTuple):
-    """How many processes there may be for a purpose, and what each of them may take."""
+    """How many processes there may be of a sort, and what each of them may take."""
 
-    purpose: str
     processes: int
     memory_bytes: int
     silence_s: float
+    niceness: int
+    urls: bool
 
 
 class Request(NamedTuple):
@@ -65,15 +69,15 @@ class Reading:
 
     def __init__(self, settings: Settings) -> None:
         memory_bytes, silence_s = int(settings.reader_memory_gb * 2**30), settings.reader_timeout_s
-        self._looks = _lane(Limits("look", settings.readers, memory_bytes, silence_s))
-        self._copies = _lane(Limits("copy", 1, memory_bytes, silence_s))  # who looks does not wait for who copies
+        self._looks = Limits(settings.readers, memory_bytes, silence_s, niceness=0, urls=False)
+        self._copies = Limits(1, memory_bytes, silence_s, niceness=10, urls=False)  # nobody who looks waits for these
 
     async def inspect(self, path: str, axes: str | None = None) -> VolumeInfo:
         """What a file says about its volume; Invalid where it is none."""
         from mlex_jupyter.data.readers import VolumeInfo
 
         asked = {"do": "inspect", "path": absolute(path), "axes": axes}
-        return VolumeInfo.model_validate((await asyncio.wrap_future(self._looks.ask(path, asked))).said["found"])
+        return VolumeInfo.model_validate((await self._look(path, asked)).said["found"])
 
     async def picture(
         self, dataset: Dataset, *, axis: int, index: int | None, size: int, overlay: LabelSet | None = None
@@ -81,19 +85,22 @@ class Reading:
         """A slice as a PNG, with labels over it."""
         asked = {"do": "picture", "dataset": _json(dataset), "axis": axis, "index": index, "size": size}
         asked["overlay"] = overlay and _json(overlay)
-        return bytes((await asyncio.wrap_future(self._looks.ask(dataset.uri, asked))).data)
+        return (await self._look(dataset.uri, asked)).data
 
     async def plane(self, dataset: Dataset, *, axis: int, index: int | None) -> Plane:
         """The values of a slice, as they are."""
         asked = {"do": "plane", "dataset": _json(dataset), "axis": axis, "index": index}
-        frame = await asyncio.wrap_future(self._looks.ask(dataset.uri, asked))
+        frame = await self._look(dataset.uri, asked)
         return Plane(tuple(frame.said["found"]["shape"]), frame.said["found"]["dtype"], frame.data)
 
     def take_labels(self, dataset: Dataset, path: str, to: Path) -> Counter[tuple[int, int]]:
         """Copy the labels in a file to a folder, and count the pixels of each (z, value) above 0. It waits."""
         asked = {"do": "take_labels", "dataset": _json(dataset), "path": absolute(path), "to": str(to)}
-        found = self._copies.ask(path, asked).result().said["found"]
+        found = _lane(self._copies, path).ask(path, asked).result().said["found"]
         return Counter({(z, value): count for z, value, count in found["painted"]})
+
+    async def _look(self, path: str, asked: Mapping[str, Any]) -> Frame:
+        return await asyncio.wrap_future(_lane(self._looks, path).ask(path, asked))
 
 
 class Plane(NamedTuple):
@@ -101,12 +108,12 @@ class Plane(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: str
-    data: bytearray
+    data: bytes
 
 
 def absolute(path: str) -> str:
     """The same path from wherever one looks; what cannot be one is the reader's to refuse."""
-    if "://" in path:
+    if is_url(path):
         return path
     with contextlib.suppress(RuntimeError, ValueError):
         return str(Path(path).expanduser().absolute())
@@ -117,8 +124,12 @@ def _json(record: Dataset | LabelSet) -> dict[str, Any]:
     return record.model_dump(mode="json")
 
 
+def _lane(limits: Limits, path: str) -> Lane:
+    return _shared_lane(limits._replace(urls=is_url(path)))
+
+
 @cache
-def _lane(limits: Limits) -> Lane:
+def _shared_lane(limits: Limits) -> Lane:
     """One for all homes of this process that have the same limits."""
     return Lane(limits)
 
@@ -183,19 +194,22 @@ class Process:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        shared = shared_memory()
+        numbers = (shared, limits.memory_bytes, limits.silence_s, limits.niceness)
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROGRAM, str(limits.memory_bytes), str(limits.silence_s)],
+            [sys.executable, "-P", "-m", PROGRAM, *map(str, numbers)],
+            pass_fds=(shared,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(os.environ),
+            env=environment(os.environ, urls=limits.urls),
             start_new_session=True,  # an interrupt is meant for its caller
         )
         assert self._popen.stdin is not None and self._popen.stdout is not None
         incoming, outgoing = os.dup(self._popen.stdout.fileno()), os.dup(self._popen.stdin.fileno())
         self._popen.stdout.close()
         self._popen.stdin.close()
-        self._pipes = Pipes(incoming, outgoing, largest=limits.memory_bytes)
+        self._pipes = Pipes(incoming, outgoing, shared, largest=limits.memory_bytes)
         self.gone = False
 
     def ask(self, request: Request) -> Frame:
@@ -241,7 +255,8 @@ class Process:
         )
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Mapping[str, str], *, urls: bool) -> dict[str, str]:
     """What a reader gets of these variables."""
-    kept = {name: value for name, value in given.items() if name in KEPT or name.startswith("LC_")}
+    begins = ("LC_", *KEPT_FOR_URLS) if urls else ("LC_",)
+    kept = {name: value for name, value in given.items() if name in KEPT or name.upper().startswith(begins)}
     return kept | dict.fromkeys(SINGLE, "1")
