@@ -1,4 +1,4 @@
-"""One suite over the four faces, each a real process: the shell, a notebook's kernel, a script, and HTTP.
+"""One suite over the faces, each a real process: shell, notebook, script, HTTP, and a script over HTTP.
 
 Every face walks the golden path in a home of its own, and is asked the same things that cannot be done. What comes
 out must not tell which face it was.
@@ -58,7 +58,7 @@ def asked(change: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (TRAIN | change).items() if value is not None}
 
 
-# ---------------------------------------------------------------- the four faces
+# ---------------------------------------------------------------- the faces
 
 
 class Shell:
@@ -96,13 +96,16 @@ class Shell:
 class Script:
     """`import mlex_jupyter as mlex` in a process of its own."""
 
+    begin = "import json, mlex_jupyter as mlex; lab = mlex"
+
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.environment = {"MLEX_HOME": str(home)}
 
     def _python(self, code: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", "import json, mlex_jupyter as mlex\n" + code],
-            env={"PATH": "/usr/bin:/bin", "MLEX_HOME": str(self.home)},
+            [sys.executable, "-c", f"{self.begin}\n{code}"],
+            env={"PATH": "/usr/bin:/bin", **self.environment},
             capture_output=True,
             text=True,
             timeout=300,
@@ -113,11 +116,11 @@ class Script:
     def walk(self) -> dict[str, Any]:
         code = f"""
 from pydantic_core import to_json
-mlex.sample(**{SAMPLE!r})
-run = mlex.train(**{TRAIN!r}, name="run", wait=True)
-seg = mlex.predict("run", data="sand-tomo", name="seg", wait=True)
-found = dict(train=run, predict=seg, publish=mlex.publish(run, "pores-tunet"), models=mlex.models("pores*"),
-             jobs=mlex.jobs(), why=mlex.why(run), log="".join(mlex.logs(run, follow=True)))
+lab.sample(**{SAMPLE!r})
+run = lab.train(**{TRAIN!r}, name="run", wait=True)
+seg = lab.predict("run", data="sand-tomo", name="seg", wait=True)
+found = dict(train=run, predict=seg, publish=lab.publish(run, "pores-tunet"), models=lab.models("pores*"),
+             jobs=lab.jobs(), why=lab.why(run), log="".join(lab.logs(run, follow=True)))
 print(to_json(found).decode())
 """
         return dict(json.loads(self._python(code)))
@@ -128,12 +131,28 @@ print(to_json(found).decode())
 said = dict()
 for what, arguments in {requests!r}.items():
     try:
-        mlex.train(**arguments)
+        lab.train(**arguments)
     except mlex.MlexError as error:
         said[what] = mlex.Problem.of(error).model_dump()
 print(json.dumps(said))
 """
         return dict(json.loads(self._python(code)))
+
+
+class Remote(Script):
+    """`lab = mlex.connect(URL)` in a script that has a home of its own, and leaves it alone."""
+
+    begin = "import json, os, mlex_jupyter as mlex; lab = mlex.connect(os.environ['URL'])"
+
+    def __init__(self, home: Path, server: Server) -> None:
+        super().__init__(home)
+        self.untouched = home / "untouched"
+        self.environment = {"MLEX_HOME": str(self.untouched), "URL": server.url, "MLEX_TOKEN": server.token}
+
+    def _python(self, code: str) -> str:
+        said = super()._python(code)
+        assert not self.untouched.exists(), "nothing is done on this side"
+        return said
 
 
 class Notebook:
@@ -229,7 +248,7 @@ def pairs(params: dict[str, Any]) -> list[str]:
 
 
 Face = Shell | Script | Notebook | Rest
-FACES = ("shell", "script", "notebook", "rest")
+FACES = ("shell", "script", "notebook", "rest", "remote")
 
 
 @pytest.fixture(scope="module")
@@ -239,12 +258,17 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Face]]
     mlex_command("architectures", home=homes["shell"])
     for name in FACES[1:]:
         shutil.copytree(homes["shell"] / "cache", homes[name] / "cache")
-    with running_kernel(homes["notebook"]) as kernel, running_server(homes["rest"], app="server") as server:
+    with (
+        running_kernel(homes["notebook"]) as kernel,
+        running_server(homes["rest"], app="server") as server,
+        running_server(homes["remote"], app="server") as there,
+    ):
         yield {
             "shell": Shell(homes["shell"]),
             "script": Script(homes["script"]),
             "notebook": Notebook(homes["notebook"], kernel),
             "rest": Rest(homes["rest"], server),
+            "remote": Remote(homes["remote"], there),
         }
     for home in homes.values():
         end_processes_of(home)
@@ -274,11 +298,11 @@ def refused(faces: dict[str, Face], walked: dict[str, Any]) -> dict[str, dict[st
 
 # ---------------------------------------------------------------- what must be the same
 
-VARYING = {"submitted", "started", "ended", "seen", "native_id", "created", "eta_s", "time"}
+VARYING = {"key", "submitted", "started", "ended", "seen", "native_id", "created", "eta_s", "time"}
 
 
 def same_everywhere(value: Any, home: Path) -> Any:
-    """A result without what differs between two runs of the same: moments, ids, the home's path."""
+    """A result without what differs between two runs of the same: moments, ids, keys, the home's path."""
     if isinstance(value, dict):
         return {key: same_everywhere(part, home) for key, part in value.items() if key not in VARYING}
     if isinstance(value, list):
