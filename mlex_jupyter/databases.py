@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +27,8 @@ BUSY_S = 30
 """How long a writer waits for the others."""
 WRITER, SUPERVISOR = "mlex writer", "mlex supervisor"
 CHANNEL = "mlex"
+AGAIN_S = 1.0
+"""How soon a server that does not answer is asked again."""
 
 
 class Watch(Protocol):
@@ -196,10 +199,12 @@ class Postgres:
         return engine
 
     def _engine(self) -> Engine:
+        given = self.url.query.get("options", "")
+        options = f"{given} -c lock_timeout={BUSY_S}s -c synchronous_commit=on"
         try:
             return create_engine(
                 self.url,
-                connect_args={"options": f"-c lock_timeout={BUSY_S}s -c synchronous_commit=on", "connect_timeout": 10},
+                connect_args={"options": options, "connect_timeout": 10},
                 json_serializer=_encode,
                 json_deserializer=from_json,
                 pool_pre_ping=True,
@@ -214,7 +219,7 @@ class Postgres:
         import psycopg
 
         plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(plain, autocommit=True, connect_timeout=10, keepalives_idle=10, keepalives_interval=5)
+        return psycopg.connect(plain, autocommit=True, connect_timeout=2, keepalives_idle=10, keepalives_interval=5)
 
     def watch(self) -> Watch:
         """A session that listens."""
@@ -241,6 +246,7 @@ class PostgresWatch:
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
         self._heard = 0
+        self._tried = -AGAIN_S
 
     def version(self) -> int:
         """How many notifications came; a moment after the commit that they tell of."""
@@ -248,17 +254,22 @@ class PostgresWatch:
 
         with self._lock:
             try:
-                if self._connection is None:
-                    self._connection = self._database.connect()
-                    self._connection.execute(f"LISTEN {CHANNEL}")
-                    self._heard += 1  # whatever was said while nobody listened
-                self._connection.pgconn.consume_input()
-                while self._connection.pgconn.notifies() is not None:
-                    self._heard += 1
-            except psycopg.OperationalError as error:
+                self._listen()
+            except psycopg.OperationalError:  # whoever reads now hears of it; this one listens again when it can
                 self.close()
-                raise Unavailable(f"PostgreSQL does not answer: {error}.", hint="Run `mlex doctor`.") from error
             return self._heard
+
+    def _listen(self) -> None:
+        if self._connection is None:
+            if time.monotonic() - self._tried < AGAIN_S:
+                return
+            self._tried = time.monotonic()
+            self._connection = self._database.connect()
+            self._connection.execute(f"LISTEN {CHANNEL}")
+            self._heard += 1  # whatever was said while nobody listened
+        self._connection.pgconn.consume_input()
+        while self._connection.pgconn.notifies() is not None:
+            self._heard += 1
 
     def close(self) -> None:
         """Hear no more; asked again, it listens anew."""
@@ -276,12 +287,19 @@ class PostgresSole:
 
     def take(self) -> bool:
         """Whether this session has it, or gets it now."""
-        if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect()
-        row = self._connection.execute(f"SELECT pg_try_advisory_lock({_key(SUPERVISOR)})").fetchone()
+        import psycopg
+
+        try:
+            if self._connection is None:
+                self._connection = self._database.connect()
+            row = self._connection.execute(f"SELECT pg_try_advisory_lock({_key(SUPERVISOR)})").fetchone()
+        except psycopg.OperationalError:  # it does not answer: whatever was held is not
+            self.close()
+            return False
         return bool(row and row[0])
 
     def close(self) -> None:
         """End the session, and the lock with it."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None

@@ -12,8 +12,9 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
+from mlex_jupyter import fit
 from mlex_jupyter.architectures import complete_params
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
@@ -24,10 +25,12 @@ from mlex_jupyter.labels import Labels
 from mlex_jupyter.lineage import link, of_job
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import Row, jobs
+from mlex_jupyter.tables import Row, jobs, stems
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.types import (
+    MODULE,
     NAME,
+    Code,
     Job,
     JobFile,
     JobSpec,
@@ -43,7 +46,15 @@ from mlex_jupyter.types import (
 from mlex_jupyter.zoo import Zoo
 
 LOG_AT_ONCE = 1 << 18
-AXES = ("zyx", "yx")
+DIGITS = 6
+"""The longest number that is counted on from."""
+
+NAMED = (
+    select(jobs)
+    .where(or_(jobs.c.id == bindparam("run"), jobs.c.name == bindparam("run")))
+    .order_by(jobs.c.number.desc())
+    .limit(1)
+)
 
 
 class Jobs:
@@ -82,24 +93,24 @@ class Jobs:
                 raise Invalid(f"There is no folder {task.folder[:200]!r} to run in.", hint="Give its absolute path.")
             return job
         data = await self.catalog.get(task.data)
-        if data.axes not in AXES:
-            raise Invalid(
-                f"{data.name} has the axes {data.axes}; a network here takes grey-scale {' or '.join(AXES)}.",
-                hint="Register one channel and time step of it by itself.",
-            )
+        fit.refuse([fit.axes(data)])
         if isinstance(task, PredictTask):
-            model, named = await self._trained(task)
+            model, named = await self.network(task)
+            fit.refuse(fit.checks(fit.ready(task.model, model, None, None), data, None, job.spec.resources))
             task = task.model_copy(update={"data": data.name, **named})
-            found = {"data": data, "model": model}
+            found = {"data": data, "model": model, "code": await self._code_of(model)}
         else:
-            architecture = await self.zoo.architectures.get(task.model)
+            architecture, code = await self.zoo.architectures.buildable(task.model)
+            if architecture.owner is not None:
+                self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
             labels = await self.labels.get(data.id, task.labels)
             params = complete_params(architecture, task.params)
+            fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
             task = task.model_copy(update={"data": data.name, "params": params})
-            found = {"data": data, "labels": labels, "architecture": architecture}
+            found = {"data": data, "labels": labels, "architecture": architecture, "code": code}
         return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
 
-    async def _trained(self, task: PredictTask) -> tuple[Trained, dict[str, Any]]:
+    async def network(self, task: PredictTask) -> tuple[Trained, dict[str, Any]]:
         """The network that a prediction names, a published model or else a finished training, and its exact name."""
         if published := await self.zoo.find(task.model, task.version):
             return self.zoo.trained(published), {"model": published.name, "version": published.version}
@@ -109,6 +120,16 @@ class Jobs:
             near = nearest(task.model, await self.zoo.names())
             raise NotFound(f"There is no model and no run {task.model!r}.", hint=near or error.hint) from None
         return self.trained(run), {}
+
+    async def _code_of(self, model: Trained) -> Code | None:
+        """The source that builds a trained network, where somebody brought it who may be trusted."""
+        if not model.builder.startswith(MODULE):
+            return None
+        if not model.source.startswith("run-"):
+            return await self.zoo.code(await self.zoo.by_id(model.source))
+        run = await self.get(model.source)
+        self.zoo.architectures.sources.check_trusted(run.owner, run.name)
+        return (await self.file(run.id)).code
 
     def trained(self, run: Job) -> Trained:
         """The network that a finished training left, with the absolute path of its weights."""
@@ -265,36 +286,62 @@ def _insert(tx: Connection, job: JobFile, request: JobSpec) -> Job:
         return before
     if request.name is None:
         job = job.model_copy(update={"name": _next_name(tx, job.name)})
+    else:
+        _note_name(tx, job.name)
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"name": job.name})})
-    tx.execute(
-        insert(jobs).values(
-            id=job.id,
-            name=job.name,
-            owner=job.owner,
-            target=job.spec.target,
-            key=request.key,
-            request=request.model_dump(mode="json"),
-            file=job.model_dump(mode="json"),
-            state=JobState.WAITING,
-            submitted=time.time(),
-        )
-    )
-    link(tx, job.id, of_job(job))
+    row = {
+        "id": job.id,
+        "name": job.name,
+        "owner": job.owner,
+        "target": job.spec.target,
+        "key": request.key,
+        "request": request.model_dump(mode="json"),
+        "file": job.model_dump(mode="json"),
+        "state": JobState.WAITING.value,
+        "submitted": (submitted := time.time()),
+    }
+    tx.execute(insert(jobs), row)
+    if parents := of_job(job):
+        link(tx, job.id, parents)
     append(tx, job.id, "submitted", {"name": job.name, "task": job.spec.task.kind, "target": job.spec.target})
-    return _job(_find(tx, job.id))
+    return Job(
+        id=job.id,
+        name=job.name,
+        spec=job.spec,
+        owner=job.owner,
+        state=JobState.WAITING,
+        attempt=0,
+        submitted=datetime.fromtimestamp(submitted, timezone.utc),
+    )
 
 
 def _next_name(tx: Connection, stem: str) -> str:
     """`tunet-07`: the stem and the next number that nobody has."""
-    stem = stem[:90]
-    used = tx.execute(select(jobs.c.name).where(jobs.c.name.startswith(f"{stem}-", autoescape=True))).scalars()
-    numbers = [int(end) for name in used if (end := name.removeprefix(f"{stem}-")).isdigit() and len(end) < 7]
-    return f"{stem}-{max(numbers, default=0) + 1:02d}"
+    stem = stem[: 100 - len("-") - DIGITS]
+    last = tx.execute(select(stems.c.last).where(stems.c.stem == stem)).scalar()
+    if last is None:
+        used = tx.execute(select(jobs.c.name).where(jobs.c.name.startswith(f"{stem}-", autoescape=True))).scalars()
+        last = max((number for name in used if (number := _number(name, stem))), default=0)
+        tx.execute(insert(stems), {"stem": stem, "last": last})
+    tx.execute(update(stems).where(stems.c.stem == stem), {"last": last + 1})
+    return f"{stem}-{last + 1:02d}"
+
+
+def _number(name: str, stem: str) -> int:
+    """The number in a name that was made of this stem; of one that was not, 0."""
+    end = name.removeprefix(f"{stem}-")
+    return int(end) if end.isdecimal() and len(end) <= DIGITS else 0
+
+
+def _note_name(tx: Connection, name: str) -> None:
+    """A name that somebody gave may be one that would have been made."""
+    stem = name.rpartition("-")[0]
+    if number := _number(name, stem):
+        tx.execute(update(stems).where(stems.c.stem == stem, stems.c.last < number), {"last": number})
 
 
 def _find(tx: Connection, run: str) -> Row:
-    query = select(jobs).where(or_(jobs.c.id == run, jobs.c.name == run)).order_by(jobs.c.number.desc()).limit(1)
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(NAMED, {"run": run}).one_or_none() if NAME.fullmatch(run) else None
     if row is None:
         known = list(tx.execute(select(jobs.c.name).order_by(jobs.c.number.desc()).limit(500)).scalars())
         shown = run if NAME.fullmatch(run) else repr(run[:80])

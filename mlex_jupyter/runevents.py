@@ -54,7 +54,7 @@ def _parse(line: bytes) -> Said | None:
         return None
     try:
         from_json(line)  # stricter than json: refuses half characters and endless nesting, which could not be sent on
-        record = json.loads(line, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+        record = PATIENT.decode(line.decode())
         kind, values = record["kind"], record["values"]
     except (ValueError, KeyError, TypeError):
         return None
@@ -72,6 +72,10 @@ def _finite(number: str) -> float | None:
 
 def _whole(digits: str) -> int | float | None:
     return int(digits) if len(digits) < 20 else _finite(digits)
+
+
+PATIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+"""Takes numbers that JSON has no words for, as what can be kept of them."""
 
 
 def summary(events: Sequence[Said], before: Mapping[str, float]) -> dict[str, Any]:

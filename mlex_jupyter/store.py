@@ -54,6 +54,8 @@ class Store:
             store.database.made()
         except (OSError, DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
+            if settings.database is not None:
+                raise Unavailable(f"PostgreSQL cannot be used: {cause}.", hint="Look at MLEX_DATABASE.") from error
             raise Unavailable(
                 f"The database in {settings.home} cannot be opened: {cause}.",
                 hint="Look at the folder's rights and free space, or choose another with MLEX_HOME.",
@@ -138,12 +140,13 @@ def _behind_a_savepoint(
     tx: Connection, work: Callable[[Connection], Any], future: Future[Any], answers: list[tuple[Future[Any], Any]]
 ) -> None:
     """Do one of several writes; what goes wrong with it is its own, unless it took the whole transaction with it."""
-    savepoint = tx.begin_nested()
+    tx.exec_driver_sql("SAVEPOINT one")
     try:
         answer = work(tx)
-        savepoint.commit()
+        tx.exec_driver_sql("RELEASE SAVEPOINT one")
     except Exception as error:
-        savepoint.rollback()  # fails where a full disk has ended the transaction: then nothing of it is kept
+        # This fails where a full disk has ended the whole transaction: then nothing of it is kept.
+        tx.exec_driver_sql("ROLLBACK TO SAVEPOINT one")
         future.set_exception(_caused(in_words(error), error))
     else:
         answers.append((future, answer))

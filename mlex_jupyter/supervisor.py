@@ -14,6 +14,7 @@ import time
 
 from mlex_jupyter import lease
 from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.databases import Sole
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.lifecycle import Lifecycle, Superseded, unfinished
 from mlex_jupyter.settings import Settings
@@ -21,16 +22,38 @@ from mlex_jupyter.store import Store, next_epoch
 from mlex_jupyter.targets import Targets
 
 LOOK_EVERY_S = 0.02
+STAND_BY_S = 1.0
 
 
 async def supervise(settings: Settings) -> bool:
     """Keep the home's jobs moving; True when nothing has been left to do for `idle_s`, False when told to go."""
-    store = Store.open(settings)
-    epoch = await store.write(next_epoch)
-    lifecycle = Lifecycle(store, settings, Targets(settings), Catalog(store, settings), epoch)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    store = Store.open(settings)
+    sole = store.database.sole()
+    try:
+        return await _its_turn(store, settings, sole, stop) and await _reign(store, settings, stop)
+    finally:
+        sole.close()
+        store.close()
+
+
+async def _its_turn(store: Store, settings: Settings, sole: Sole, stop: asyncio.Event) -> bool:
+    """Stand by while another host's supervisor works on the same database; False when there is no need any more."""
+    last_busy = time.monotonic()
+    while not await asyncio.to_thread(sole.take):
+        if await store.read(unfinished):
+            last_busy = time.monotonic()
+        if stop.is_set() or time.monotonic() - last_busy > settings.idle_s:
+            return False
+        await asyncio.sleep(STAND_BY_S)
+    return True
+
+
+async def _reign(store: Store, settings: Settings, stop: asyncio.Event) -> bool:
+    epoch = await store.write(next_epoch)
+    lifecycle = Lifecycle(store, settings, Targets(settings), Catalog(store, settings), epoch)
     last_busy = time.monotonic()
     idle = False
     while not stop.is_set() and not idle:
@@ -45,7 +68,6 @@ async def supervise(settings: Settings) -> bool:
             await asyncio.sleep(1)
         await asyncio.sleep(LOOK_EVERY_S)
         idle = time.monotonic() - last_busy > settings.idle_s
-    store.close()
     return idle
 
 

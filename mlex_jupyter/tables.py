@@ -143,6 +143,21 @@ zoo_metrics = Table(
     Index("zoo_metrics_by_value", "metric", "value"),
 )
 
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("record", JSON, nullable=False),  # the architecture
+    Column("code", JSON, nullable=False),
+    Column("report", JSON, nullable=False),  # of its check
+    Column("created", Float, nullable=False),
+    Column("withdrawn", Float),
+    UniqueConstraint("name", "sha256"),
+)
+
 jobs = Table(
     "jobs",
     metadata,

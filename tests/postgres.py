@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: one server for the session in a folder of its own, a new database for each test."""
+"""A PostgreSQL of the tests' own: one server for the session in a folder of its own, a new schema for each test."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ class Cluster:
         """Make the files and start the server."""
         data = str(self.folder / "data")
         self.do("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Start the server over its files."""
+        data = str(self.folder / "data")
         options = " ".join(f"-c {option}" for option in (*QUICK, f"unix_socket_directories={self.folder}"))
         self.do("pg_ctl", "-D", data, "-w", "-o", options, "-l", str(self.folder / "log.txt"), "start")
 
@@ -51,17 +56,14 @@ class Cluster:
         self.do("pg_ctl", "-D", str(self.folder / "data"), "-m", how, "-w", "stop")
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a new, empty schema: what a database of its own would be, without the files of one."""
         import psycopg
 
         name = f"test{next(NUMBERS)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
-
-    def url(self, name: str) -> str:
-        """Where a database is."""
-        return f"postgresql://postgres@/{name}?host={self.folder}"
+        everything = f"postgresql://postgres@/postgres?host={self.folder}"
+        with psycopg.connect(everything, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{everything}&options=-csearch_path%3D{name}"
 
 
 @contextlib.contextmanager

@@ -32,6 +32,9 @@ print(json.dumps("done"))
 """
 
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
+
 @pytest.fixture
 async def stream(settings: Settings) -> AsyncIterator[Events]:
     store = Store.open(settings)

@@ -23,6 +23,9 @@ from tests.engine import python, settings_of, spec
 OWNER = "tester"
 
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
+
 @pytest.fixture
 async def engine(home: Path) -> AsyncIterator[Mlex]:
     """The engine of that home, with nobody to move its jobs."""

@@ -26,6 +26,9 @@ from tests.servers import end_processes_of
 SLEEP = ("/bin/sleep", "600")
 
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
+
 @pytest.fixture
 async def hand(home: Path) -> AsyncIterator[Hand]:
     mlex = Mlex(settings_of(home, stop_grace_s=0.5))
