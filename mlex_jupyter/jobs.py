@@ -103,7 +103,7 @@ class Jobs:
             architecture, code = await self.zoo.architectures.buildable(task.model)
             if architecture.owner is not None:
                 self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
-            labels = await self.labels.get(data.id, task.labels)
+            labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
             params = complete_params(architecture, task.params)
             fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
             task = task.model_copy(update={"data": data.name, "params": params})

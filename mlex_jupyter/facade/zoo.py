@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import Architecture, Model, Visibility, ZooEntry, ZooPage
+from mlex_jupyter.types import (
+    Architecture,
+    FitReport,
+    Model,
+    Params,
+    PredictTask,
+    Resources,
+    TrainedOn,
+    Visibility,
+    ZooEntry,
+    ZooPage,
+    checked,
+)
 from mlex_jupyter.verbs import verb
+
+if TYPE_CHECKING:
+    from mlex_jupyter.fit import Network
 
 
 class ZooVerbs(Parts):
@@ -68,6 +84,48 @@ class ZooVerbs(Parts):
     async def model_versions(self, name: str) -> list[Model]:
         """List the versions of a model, the newest first."""
         return await self.zoo.versions(name)
+
+    @verb("POST", "/fits", flags={"params": "p"})
+    async def fits(
+        self,
+        model: str,
+        *,
+        data: str,
+        labels: str | None = None,
+        version: int | None = None,
+        params: Params = {},
+        resources: Resources = Resources(),
+    ) -> FitReport:
+        """Say whether a model, a finished run or an architecture suits data, before anything is submitted."""
+        from mlex_jupyter import fit
+
+        dataset = await self.catalog.get(data)
+        labelled = await self.label_sets.get(dataset.id, labels) if labels else None
+        network = await self._network(model, version, params)
+        said = fit.checks(network, dataset, labelled, resources)
+        if all(check.level != "problem" for check in said):
+            plane = await self.catalog.reading.plane(dataset, axis=0, index=None)
+            said.append(fit.grey(network, plane.dtype, plane.data))
+        bad = any(check.level == "problem" for check in said)
+        return FitReport(model=network.name, data=dataset.name, fits=not bad, checks=tuple(said))
+
+    async def _network(self, model: str, version: int | None, params: Params) -> Network:
+        """What a name means: an architecture, else a published model, else a finished training."""
+        from mlex_jupyter import fit
+        from mlex_jupyter.architectures import complete_params
+
+        known = {one.name: one for one in await self.architecture_list.all()}
+        if model in known:
+            return fit.untrained(known[model], complete_params(known[model], params))
+        if params:
+            raise Invalid(f"{model} is trained: its parameters are fixed.", hint="Leave -p out.")
+        trained, _ = await self.job_list.network(checked(PredictTask, model=model, version=version, data="data"))
+        if trained.source.startswith("model-"):
+            found = await self.zoo.by_id(trained.source)
+            return fit.ready(f"{found.name}@{found.version}", trained, known.get(found.architecture), found.trained_on)
+        file = await self.job_list.file(trained.source)
+        trained_on = TrainedOn.of(file.data) if file.data else None
+        return fit.ready(file.name, trained, file.architecture, trained_on)
 
     @verb("GET", "/architectures")
     async def architectures(self) -> list[Architecture]:
