@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import os
-import re
-import socket
+import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from mlex_jupyter import __version__, dataindex
-from mlex_jupyter.data.readers import VolumeInfo
+from mlex_jupyter import dataindex
 from mlex_jupyter.data.reading import Reading
+from mlex_jupyter.datacard import LONGEST, described, edited, free_name, provenance
 from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.lineage import link, of_dataset
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import datasets
-from mlex_jupyter.types import NAME, ClassInfo, DataOrder, Dataset, Facets, Provenance, new_id, now
+from mlex_jupyter.tables import datasets, edges, forgotten, jobs
+from mlex_jupyter.types import FINAL, ClassInfo, DataOrder, Dataset, Facets
 
-ENDINGS = re.compile(r"(\.ome)?\.(zarr|npy|tiff?)$", re.IGNORECASE)
-LONGEST = 100
-LONGEST_TEXT = 10_000
-MOST_NOTES = 100
-LONGEST_NOTE = 500
-KEY = re.compile(r"[^\W_][\w.-]{0,99}")
 MOST_AT_ONCE = 1000
 
 
@@ -62,14 +54,16 @@ class Catalog:
         """
         info = await self.reading.inspect(path, axes)
         about: dict[str, Any] = {"description": description, "meta": dict(meta or {}), "owner": self.settings.user}
-        about["provenance"] = _provenance(path)
-        asked = _dataset(info, name, pixel_size, pixel_unit, tags, derived_from, classes, about)
+        about["provenance"] = provenance(path)
+        asked = described(info, name, pixel_size, pixel_unit, tags, derived_from, classes, about)
+        pixels = pixel_size is not None or pixel_unit is not None
 
         def commit(tx: Connection) -> Dataset:
             known = _find(tx, asked.name)
             if known is None:
-                return self.insert(tx, asked, unique_name=True)
-            if difference := _difference(known, asked):
+                asked_for = _remembered(tx, asked, named=name is not None, pixels=pixels)
+                return self.insert(tx, asked_for, unique_name=True)
+            if difference := _difference(known, asked, pixels=pixels):
                 raise Conflict(
                     f"The dataset {asked.name!r} is there already, with {difference}.",
                     hint="Choose another name for this one.",
@@ -122,10 +116,53 @@ class Catalog:
         """`get`, inside a transaction."""
         if (found := _find(tx, name_or_id)) is not None:
             return found
+        if (uri := tx.execute(select(forgotten.c.uri).where(forgotten.c.id == name_or_id)).scalar()) is not None:
+            again = f"Register it again: mlex register {shlex.quote(uri)}"
+            raise NotFound(f"The dataset {name_or_id!r} was forgotten.", hint=again)
         newest = select(datasets.c.name).order_by(datasets.c.created.desc()).limit(MOST_AT_ONCE)
         known = list(tx.execute(newest).scalars())
         what_to_do = "List them with `mlex data`." if known else "Register one with `mlex register PATH`."
         raise NotFound(f"There is no dataset {name_or_id!r}.", hint=nearest(name_or_id, known) or what_to_do)
+
+    async def edit(self, name_or_id: str, **changes: Any) -> Dataset:
+        """Correct what is said of a dataset. Its id holds, so what refers to it goes on doing so."""
+
+        def change(tx: Connection) -> Dataset:
+            before = self.find(tx, name_or_id)
+            after = edited(before, **changes)
+            if after == before:
+                return before
+            if after.name != before.name and _find(tx, after.name) is not None:
+                raise Conflict(f"The name {after.name!r} is taken.", hint="Choose another name.")
+            values = {"name": after.name, "record": after.model_dump(mode="json")}
+            tx.execute(update(datasets).where(datasets.c.id == after.id).values(**values))
+            dataindex.index(tx, after)
+            changed = [field for field in Dataset.model_fields if getattr(after, field) != getattr(before, field)]
+            append(tx, after.id, "dataset", {"name": after.name, "changed": list(changed)})
+            return after
+
+        return await self.store.write(change)
+
+    async def forget(self, name_or_id: str) -> Dataset:
+        """List a dataset no more. Its file stays where it lies; registered again, it is what it was."""
+
+        def remove(tx: Connection) -> Dataset:
+            dataset = self.find(tx, name_or_id)
+            if users := _unfinished_users(tx, dataset.id):
+                raise Conflict(
+                    f"{dataset.name} is used by {', '.join(users)}, which {'has' if len(users) == 1 else 'have'} not "
+                    "ended.",
+                    hint=f"Wait for it, or cancel it: mlex cancel {users[0]}",
+                )
+            record = dataset.model_dump(mode="json")
+            columns = {"id": dataset.id, "name": dataset.name, "uri": dataset.uri, "record": record}
+            tx.execute(insert(forgotten).values(**columns, created=dataset.created.timestamp(), time=time.time()))
+            tx.execute(delete(datasets).where(datasets.c.id == dataset.id))
+            dataindex.forget(tx, dataset.id)
+            append(tx, dataset.id, "dataset", {"name": dataset.name, "forgotten": True})
+            return dataset
+
+        return await self.store.write(remove)
 
     def insert(self, tx: Connection, dataset: Dataset, *, unique_name: bool) -> Dataset:
         """Add a dataset in somebody's transaction, and return what is registered.
@@ -151,23 +188,6 @@ class Catalog:
         return named
 
 
-def name_from(path: str) -> str:
-    """A valid name made of a file's own: `Rec 04 (final).ome.zarr` is `Rec-04-final`."""
-    stem = ENDINGS.sub("", PurePath(path).name)
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
-    return words[:LONGEST] if NAME.fullmatch(words[:LONGEST]) else "data"
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """The name, or its first free variation."""
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        suffix = f"-{number}"
-        free = name[: LONGEST - len(suffix)] + suffix
-    return free
-
-
 def _taken(tx: Connection, name: str) -> set[str]:
     """Nothing where the name is free; else the names that begin like it, its variations among them."""
     if tx.execute(select(datasets.c.id).where(datasets.c.name == name)).first() is None:
@@ -182,76 +202,34 @@ def _find(tx: Connection, name_or_id: str) -> Dataset | None:
     return None if record is None else Dataset.model_validate(record)
 
 
-def _dataset(
-    info: VolumeInfo,
-    name: str | None,
-    pixel_size: float | None,
-    pixel_unit: str | None,
-    tags: Sequence[str],
-    derived_from: Sequence[str],
-    classes: Sequence[ClassInfo],
-    more: Mapping[str, Any],
-) -> Dataset:
-    """The record that a person asks for; Invalid where it cannot be."""
-    if pixel_size is not None and not 0 < pixel_size < float("inf"):
-        raise Invalid(f"A pixel cannot be {pixel_size} wide.", hint="Say its size as a number above 0.")
-    if pixel_unit is not None and pixel_size is None and info.pixel_size is None:
-        raise Invalid(f"The unit {pixel_unit!r} needs a pixel size.", hint="Say both: --pixel-size 1 --pixel-unit µm")
-    check_words((*tags, *([pixel_unit] if pixel_unit is not None else [])))
-    check_notes(more["description"], more["meta"])
-    if len({found.value for found in classes}) < len(classes):
-        raise Invalid("Two classes have the same value.", hint="Give each class a value of its own.")
-    given = None if pixel_size is None else (pixel_size,) * sum(axis in "zyx" for axis in info.axes)
-    about = info.model_dump()
-    about |= {"pixel_size": given or info.pixel_size, "pixel_unit": pixel_unit or (None if given else info.pixel_unit)}
-    try:
-        return Dataset(
-            id=new_id("data"),
-            name=name_from(info.uri) if name is None else name,
-            tags=tuple(dict.fromkeys(tags)),
-            derived_from=tuple(derived_from),
-            classes=tuple(classes),
-            created=now(),
-            **about,
-            **more,
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise Invalid(f"{'.'.join(map(str, first['loc']))} cannot be {str(first['input'])!r}: {message}.") from error
+def _unfinished_users(tx: Connection, dataset_id: str) -> list[str]:
+    """The names of some jobs that work on a dataset and have not ended."""
+    ended = [state.value for state in FINAL]
+    query = select(jobs.c.name).join(edges, edges.c.child == jobs.c.id).where(edges.c.parent == dataset_id)
+    return list(tx.execute(query.where(jobs.c.state.not_in(ended)).order_by(jobs.c.number).limit(5)).scalars())
 
 
-def check_words(words: Sequence[str]) -> None:
-    """Invalid where one cannot be a tag or a unit."""
-    for word in words:
-        if not word.strip() or len(word) > LONGEST or not word.isprintable():
-            raise Invalid(f"{word[:LONGEST]!r} cannot be a tag or a unit.", hint="Use up to 100 printable characters.")
+def _remembered(tx: Connection, asked: Dataset, *, named: bool, pixels: bool) -> Dataset:
+    """The dataset that was forgotten, where this is it: with its id, and with what was said of it then and now."""
+    query = select(forgotten.c.record).where(or_(forgotten.c.uri == asked.uri, forgotten.c.name == asked.name))
+    for record in tx.execute(query.order_by(forgotten.c.time.desc())).scalars():
+        known = Dataset.model_validate(record)
+        if _difference(known, asked, pixels=False) is None:
+            tx.execute(delete(forgotten).where(forgotten.c.id == known.id))
+            keeps_name = not named and _find(tx, known.name) is None
+            said = {"name": known.name if keeps_name else asked.name, "meta": known.meta | asked.meta}
+            said["tags"] = tuple(dict.fromkeys((*known.tags, *asked.tags)))
+            newer = ("description", "classes", *(("pixel_size", "pixel_unit") if pixels else ()))
+            said |= {field: getattr(asked, field) for field in newer if getattr(asked, field)}
+            return known.model_copy(update=said)
+    return asked
 
 
-def check_notes(description: str, meta: Mapping[str, str]) -> None:
-    """Invalid where these cannot be a description, or notes by key."""
-    if len(description) > LONGEST_TEXT or len(meta) > MOST_NOTES:
-        raise Invalid(
-            f"A dataset has a description of at most {LONGEST_TEXT} letters and at most {MOST_NOTES} notes.",
-            hint="Put what is longer into a file beside the data, and say its path here.",
-        )
-    for key, value in meta.items():
-        if not KEY.fullmatch(key) or len(value) > LONGEST_NOTE or not value.isprintable():
-            raise Invalid(
-                f"{key[:LONGEST]}={value[:LONGEST]} cannot be a note.",
-                hint=f"Say key=value: the key of letters, digits, '.', '_' and '-', the value at most {LONGEST_NOTE}.",
-            )
-
-
-def _provenance(path: str) -> Provenance:
-    return Provenance(path=path, host=socket.gethostname(), software=f"mlex-jupyter {__version__}")
-
-
-def _difference(known: Dataset, asked: Dataset) -> str | None:
+def _difference(known: Dataset, asked: Dataset, *, pixels: bool) -> str | None:
     """What keeps two records of one name from being the same dataset, in words, or None."""
     if os.path.realpath(known.uri) != os.path.realpath(asked.uri):
         return f"the file {known.uri}"
-    for field in ("shape", "dtype", "axes", "pixel_size", "pixel_unit"):
+    for field in ("shape", "dtype", "axes", *(("pixel_size", "pixel_unit") if pixels else ())):
         if getattr(known, field) != getattr(asked, field):
             return f"the {field.replace('_', ' ')} {getattr(known, field)}"
     return None

@@ -84,6 +84,38 @@ class DataVerbs(Parts):
         """Show one dataset."""
         return await self.catalog.get(name)
 
+    @verb("POST", "/datasets/{data}/edit")
+    async def edit_data(
+        self,
+        data: str,
+        *,
+        rename: str | None = None,
+        description: str | None = None,
+        add_tags: tuple[str, ...] = (),
+        remove_tags: tuple[str, ...] = (),
+        meta: dict[str, str] = {},
+        remove_meta: tuple[str, ...] = (),
+        pixel_size: float | None = None,
+        pixel_unit: str | None = None,
+    ) -> Dataset:
+        """Correct what is said of a dataset: its name, tags, notes, description or pixel size."""
+        return await self.catalog.edit(
+            data,
+            name=rename,
+            description=description,
+            add_tags=add_tags,
+            remove_tags=remove_tags,
+            meta=meta,
+            remove_meta=remove_meta,
+            pixel_size=pixel_size,
+            pixel_unit=pixel_unit,
+        )
+
+    @verb("POST", "/datasets/{data}/forget")
+    async def forget(self, data: str) -> Dataset:
+        """List a dataset no more; its file stays where it lies, and registering it again brings everything back."""
+        return await self.catalog.forget(data)
+
     @verb("GET", "/lineage/{thing}")
     async def lineage(self, thing: str, *, limit: int = 200) -> Lineage:
         """Show what a dataset, label set, model or run was made from, and what was made from it."""

@@ -30,6 +30,7 @@ MEANT: dict[str, tuple[type[Record], ...]] = {
     "model": (Job, Model, ZooEntry, Architecture),
     "architecture": (Architecture, ZooEntry),
     "target": (TargetInfo,),
+    "thing": (Dataset, LabelSet, Model, Job),
 }
 
 
@@ -44,6 +45,8 @@ def reference(thing: Record, parameter: str) -> str | None:
         if parameter in ("data", "dataset", "name"):
             return next((output.name for output in thing.outputs if output.kind == "dataset"), None)
         return thing.id
+    if parameter == "thing":  # a name may be that of several things
+        return str(getattr(thing, "id"))  # noqa: B009
     return str(getattr(thing, "name"))  # noqa: B009  (each type of MEANT has one, and Record does not)
 
 

@@ -105,6 +105,8 @@ def _values(verb: str, slot: Slot, before: Sequence[str], listing: Listing) -> I
     lister = LISTED_BY.get(verb if slot.name == "name" else slot.name)
     if slot.name == "model" and verb == "predict":
         return [*_names(listing, "models"), *_names(listing, "jobs")]
+    if slot.name == "thing":
+        return [name for verb in ("data", "models", "jobs") for name in _names(listing, verb)]
     if lister is None:
         return []
     if lister == "labels":

@@ -133,6 +133,7 @@ def _without_none(annotation: Any) -> Any:
 
 # What an argument means, wherever it appears. The fields of Records bring their own descriptions.
 ABOUT = {
+    "add_tags": "A tag to add, as often as wanted.",
     "after": "Begin when these runs are done.",
     "alias": "A word that stands for a version, as `champion`.",
     "architecture": "An architecture of the zoo.",
@@ -171,6 +172,9 @@ ABOUT = {
     "query": "Words, or a name with * and ?.",
     "reader": "The reader that opens it, as `zarr`.",
     "remove": "Take it away.",
+    "remove_meta": "The key of a note to take away, as often as wanted.",
+    "remove_tags": "A tag to take away, as often as wanted.",
+    "rename": "Its new name.",
     "retries": "How often to start it again after it vanished.",
     "run": "A run, by id or name; `mlex jobs` lists them.",
     "seed": "Another seed is another volume.",

@@ -147,6 +147,8 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("why", "message"),
         _field("reason", "reason"),
         _field("to do", "hint"),
+        _field("notes", "meta"),
+        _field("about", "description"),
         _field("name", "name"),
         _field("id", "id"),
         Column("task", lambda job: task_words(job.spec.task)),

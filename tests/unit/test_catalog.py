@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlex_jupyter.catalog import Catalog, free_name, name_from
+from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.datacard import free_name, name_from
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.events import Events
 from mlex_jupyter.settings import Settings
