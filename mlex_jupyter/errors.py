@@ -8,6 +8,10 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """The disk, or somebody's share of it, is full."""
@@ -45,6 +49,14 @@ class Conflict(MlexError):
 
     status = 409
     code = "conflict"
+
+
+class Stale(Conflict):
+    """What was changed has been changed by somebody else since it was seen; `details` says how it is now."""
+
+    def __init__(self, message: str, *, hint: str | None = None, details: dict[str, JsonValue] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.details = details
 
 
 class Forbidden(MlexError):

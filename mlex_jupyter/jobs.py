@@ -93,6 +93,7 @@ class Jobs:
                 raise Invalid(f"There is no folder {task.folder[:200]!r} to run in.", hint="Give its absolute path.")
             return job
         data = await self.catalog.get(task.data)
+        found: dict[str, Any]
         fit.refuse([fit.axes(data)])
         if isinstance(task, PredictTask):
             model, named = await self.network(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid
@@ -28,23 +29,29 @@ def check_labels(volume: Volume, dataset: Dataset) -> None:
         raise Invalid(f"The labels are {volume.dtype.name}; labels are whole numbers.", hint="Save them as uint8.")
 
 
-def copy_labels(volume: Volume, place: Path) -> Generator[dict[str, int], None, Counter[tuple[int, int]]]:
-    """Write labels as a zarr of uint8, and count the pixels of each (z, value) above 0; says each slice it has done."""
-    import numpy as np
+def create(place: Path, shape: tuple[int, int, int]) -> Any:
+    """An empty zarr of uint8, a chunk a slice; slices without labels take no room."""
     import zarr
     from zarr.codecs import ZstdCodec
 
-    slices, _, rows, columns = volume.shape_ZCYX
-    out = zarr.create_array(
+    return zarr.create_array(
         place,
-        shape=(slices, rows, columns),
-        chunks=(1, rows, columns),
+        shape=shape,
+        chunks=(1, *shape[1:]),
         dtype="uint8",
         compressors=ZstdCodec(level=1),
         fill_value=0,
         dimension_names=("z", "y", "x"),
         config={"write_empty_chunks": False},
     )
+
+
+def copy_labels(volume: Volume, place: Path) -> Generator[dict[str, int], None, Counter[tuple[int, int]]]:
+    """Write labels as a zarr of uint8, and count the pixels of each (z, value) above 0; says each slice it has done."""
+    import numpy as np
+
+    slices, _, rows, columns = volume.shape_ZCYX
+    out = create(place, (slices, rows, columns))
     painted: Counter[tuple[int, int]] = Counter()
     for z in range(slices):
         labels_YX = volume.slice_CYX(z)[0]

@@ -9,8 +9,8 @@ from typing import Any
 
 from mlex_jupyter.faces.ancestry import drawing, tree
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
-from mlex_jupyter.faces.words import clock, plain, plural, size, task_words, words
-from mlex_jupyter.types import Architecture, Job, JobState, Lineage, Record
+from mlex_jupyter.faces.words import clock, plain, plural, size, spans, task_words, words
+from mlex_jupyter.types import Architecture, Code, Job, JobState, Lineage, ModelReport, Record
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
@@ -54,6 +54,10 @@ def _how_far(job: Job) -> str:
     return job.message or job.reason or _score(job) or ""
 
 
+def _from(found: Architecture) -> str:
+    return f"source of {found.owner}, {found.version}" if found.owner else f"{found.distribution} {found.version}"
+
+
 def _yes(check: Any) -> str:
     return "✔ ok" if check.ok else "✖ mend"
 
@@ -73,7 +77,22 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Version", lambda labels: f"v{labels.version}"),
         Column("Labelled", lambda labels: plural(len(labels.slices), "slice")),
         _field("Pixels", "counts"),
+        _field("Note", "note"),
         _field("Made", "created", right=True),
+    ),
+    "StrokeInfo": (
+        _field("Number", "number", right=True),
+        Column("What", lambda stroke: f"{stroke.kind} of {stroke.of}" if stroke.of else stroke.kind),
+        _field("State", "state"),
+        Column("Pixels", lambda stroke: stroke.pixels or "", right=True),
+        Column("Slices", lambda stroke: spans(stroke.slices)),
+        _field("By", "author"),
+        _field("When", "time", right=True),
+    ),
+    "SliceBalance": (
+        _field("Slice", "z", right=True),
+        _field("Pixels", "counts"),
+        Column("Labelled", lambda found: f"{found.labelled:.2%}", right=True),
     ),
     "ZooEntry": (
         _field("Name", "name"),
@@ -87,7 +106,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _field("Name", "name"),
         _field("Title", "title"),
         _field("Task", "task"),
-        Column("From", lambda found: f"{found.distribution} {found.version}"),
+        Column("From", lambda found: _from(found)),
     ),
     "Job": (
         _field("State", "state"),
@@ -128,10 +147,62 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("unit", "pixel_unit"),
         _field("classes", "classes"),
         _field("tags", "tags"),
+        _field("notes", "meta"),
+        _field("about", "description"),
         _field("made from", "derived_from"),
         Column("where", lambda data: f"{data.uri} ({data.reader})"),
+        _field("checksum", "checksum"),
+        _field("id", "id"),
+        _field("owner", "owner"),
+        Column("came by", lambda data: data.provenance and f"{data.provenance.software} on {data.provenance.host}"),
+        _field("made", "created"),
+    ),
+    "LabelSet": (
+        _field("name", "name"),
+        _field("version", "version"),
+        _field("pixels", "counts"),
+        Column("slices", lambda labels: spans(labels.slices)),
+        _field("note", "note"),
+        _field("by", "author"),
+        _field("where", "uri"),
         _field("id", "id"),
         _field("made", "created"),
+    ),
+    "Draft": (
+        _field("name", "name"),
+        Column("stands on", lambda draft: f"version {draft.version}"),
+        Column("unsaved", lambda draft: "yes: mlex save-labels DATA LABELS keeps it" if draft.unsaved else "no"),
+        _field("classes", "classes"),
+        Column("to undo", lambda draft: plural(draft.undo, "stroke")),
+        Column("to redo", lambda draft: plural(draft.redo, "stroke")),
+        Column("refused", lambda draft: plural(draft.refused, "stroke") if draft.refused else ""),
+        _field("number", "number"),
+        _field("changed", "changed"),
+    ),
+    "Painted": (
+        _field("done", "kind"),
+        _field("number", "number"),
+        _field("pixels", "pixels"),
+        Column("slices", lambda painted: spans(sorted({tile.z for tile in painted.tiles}))),
+        Column("to undo", lambda painted: plural(painted.undo, "stroke")),
+        Column("to redo", lambda painted: plural(painted.redo, "stroke")),
+    ),
+    "LabelComparison": (
+        Column("compared", lambda found: f"{found.name}, version {found.version} to {found.other}"),
+        _field("labelled", "added"),
+        _field("unlabelled", "removed"),
+        _field("of another class", "changed"),
+        Column(
+            "by class",
+            lambda found: Lines(tuple(f"{one.name}: {one.added} more, {one.removed} less" for one in found.classes)),
+        ),
+        Column("slices", lambda found: spans(found.slices) or "none differs"),
+    ),
+    "Exported": (
+        _field("path", "path"),
+        _field("format", "format"),
+        _field("version", "version"),
+        Column("size", lambda found: size(found.nbytes)),
     ),
     "Architecture": (
         _field("name", "name"),
@@ -139,7 +210,12 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("about", "description"),
         _field("takes", "inputs"),
         _field("gives", "outputs"),
-        Column("from", lambda found: f"{found.distribution} {found.version}, {found.builder}"),
+        Column("from", lambda found: f"{_from(found)}, {found.builder}"),
+    ),
+    "ModelReport": (
+        _field("name", "name"),
+        Column("passes", lambda report: report.ok),
+        Column("listed", lambda report: "yes" if report.listed else "no: `mlex ingest` lists it"),
     ),
     "Job": (
         _field("state", "state"),
@@ -147,8 +223,6 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("why", "message"),
         _field("reason", "reason"),
         _field("to do", "hint"),
-        _field("notes", "meta"),
-        _field("about", "description"),
         _field("name", "name"),
         _field("id", "id"),
         Column("task", lambda job: task_words(job.spec.task)),
@@ -244,7 +318,11 @@ def text(value: Any, columns: int | None = None) -> str:
         return plain(words(value))
     if isinstance(value, Lineage):
         return tree(value)
+    if isinstance(value, Code):
+        return value.text.rstrip()
     said = text_facts(facts(value), columns)
+    if isinstance(value, ModelReport):
+        return f"{said}\n\n{text_grid(grid(value.checks), columns)}"
     return f"{said}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else said
 
 
@@ -252,8 +330,18 @@ def record_html(record: Record) -> str:
     """One record as a small table of names and words."""
     if isinstance(record, Lineage):
         return drawing(record)
+    if isinstance(record, ModelReport):
+        return report_html(record)
     table = html_facts(facts(record))
     return table + html_grid(parameters(record)) if isinstance(record, Architecture) else table
+
+
+def report_html(report: ModelReport) -> str:
+    """What was tried of a network, with its sample."""
+    said = html_facts(facts(report)) + html_grid(grid(report.checks))
+    if report.picture is None:
+        return said
+    return said + f'<img alt="Labels, and what it learned of them" src="data:image/png;base64,{escape(report.picture)}">'
 
 
 class Table(list[Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -62,6 +62,17 @@ def clock(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 slice`, `3 slices`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`3, 7–9, 12`."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in found)
 
 
 def state_word(state: JobState) -> str:

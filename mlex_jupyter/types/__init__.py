@@ -7,7 +7,7 @@ from these, so a field is named once, here. Names are snake_case on every side.
 from __future__ import annotations
 
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
-from mlex_jupyter.types.code import Code, ModelReport
+from mlex_jupyter.types.code import MODULE, Code, ModelReport
 from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Facets, LabelSet, Provenance
 from mlex_jupyter.types.jobs import (
     FINAL,
@@ -61,6 +61,7 @@ from mlex_jupyter.types.zoo import (
 
 __all__ = [
     "FINAL",
+    "MODULE",
     "NAME",
     "Architecture",
     "ArrayContract",

@@ -178,7 +178,7 @@ async def test_a_fault_of_ours_is_a_problem_without_its_traceback(ask: Asked, ca
 
 def test_an_error_keeps_its_status_and_its_words() -> None:
     answer = as_answer(Conflict("No.", hint="Yes."))
-    assert answer == Answer(409, b'{"code":"conflict","message":"No.","hint":"Yes.","transient":false}')
+    assert answer == Answer(409, b'{"code":"conflict","message":"No.","hint":"Yes.","transient":false,"details":null}')
 
 
 @pytest.mark.parametrize(
