@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +54,13 @@ def find(tx: Connection, labels: str, *, lock: bool = False) -> Working | None:
     """A draft; locked, nobody else changes it before this transaction ends."""
     query = select(label_drafts).where(label_drafts.c.labels == labels)
     row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _working(row)
+
+
+def named(tx: Connection, dataset: str, name: str) -> Working | None:
+    """A draft by its dataset's id and its own name."""
+    query = select(label_drafts).where(label_drafts.c.dataset == dataset, label_drafts.c.name == name)
+    row = tx.execute(query).one_or_none()
     return None if row is None else _working(row)
 
 
@@ -123,7 +129,10 @@ def add_history(
 # ---------------------------------------------------------------- tiles
 
 
-def tile_rows(tx: Connection, labels: str, places: Collection[Place]) -> dict[Place, tuple[int, bytes | None]]:
+TileRows = Mapping[Place, tuple[int, bytes | None]]
+
+
+def tile_rows(tx: Connection, labels: str, places: Collection[Place]) -> TileRows:
     """Version and values of those of these tiles that have a row."""
     if not places:
         return {}
@@ -135,18 +144,25 @@ def tile_rows(tx: Connection, labels: str, places: Collection[Place]) -> dict[Pl
     return {place: (row.version, row.packed) for row in rows if (place := (row.z, row.row, row.col)) in places}
 
 
-def base_values(bases: Bases, place: Path, wanted: Iterable[Place]) -> dict[Place, bytes]:
+def base_values(bases: Bases, draft: Working, wanted: Iterable[Place]) -> dict[Place, bytes]:
     """These tiles as the base has them, packed."""
+    place = bases.place(draft.labels, draft.base)
     return {(z, row, column): bases.tiles(place, z).get((row, column), EMPTY) for z, row, column in wanted}
 
 
 class Canvas:
     """Some tiles of a draft, in a transaction that has locked it."""
 
-    def __init__(self, tx: Connection, draft: Working, places: Collection[Place], base: Mapping[Place, bytes]) -> None:
+    def __init__(
+        self,
+        tx: Connection,
+        draft: Working,
+        places: Collection[Place],
+        rows: TileRows,
+        base: Mapping[Place, bytes],
+    ) -> None:
         self.tx = tx
         self.draft = draft
-        rows = tile_rows(tx, draft.labels, places)
         self.versions = {place: rows[place][0] if place in rows else draft.floor for place in places}
         self._packed = {place: _first(rows.get(place, (0, None))[1], base.get(place, EMPTY)) for place in places}
 

@@ -98,12 +98,7 @@ class Labels:
         from mlex_jupyter.labels import drafts
 
         def known(tx: Connection) -> Working | None:
-            dataset = self.catalog.find(tx, data)
-            query = select(label_drafts.c.labels).where(
-                label_drafts.c.dataset == dataset.id, label_drafts.c.name == name
-            )
-            found = tx.execute(query).scalar()
-            return None if found is None else drafts.find(tx, found)
+            return drafts.named(tx, self.catalog.find(tx, data).id, name)
 
         if (draft := await self.store.read(known)) is not None:
             return draft

@@ -39,6 +39,10 @@ TOLD = 64
 """How many tiles a conflict shows as they are now."""
 
 
+Look = Callable[[Collection[Place]], Canvas]
+"""These tiles as they are, in the transaction that may change them."""
+
+
 @dataclass(frozen=True)
 class Refused:
     """A stroke that came too late, kept."""
@@ -65,11 +69,11 @@ class Strokes:
         painted = values_of(pieces)
         digest = sha256(stroke.model_dump_json().encode()).hexdigest()
 
-        def work(tx: Connection, now: Working, base: Mapping[Place, bytes]) -> Painted | Refused:
+        def work(tx: Connection, now: Working, look: Look) -> Painted | Refused:
             if before := _asked_before(tx, now, author, stroke.key, digest):
-                return self._again(tx, now, before, author)
+                return _again(tx, now, before, author, look)
             _check_classes(now, painted)
-            canvas = Canvas(tx, now, list(pieces), base)
+            canvas = look(pieces)
             stale = [place for place in pieces if seen[place] < canvas.versions[place]]
             if stale:
                 return _refuse(tx, canvas, stroke, stale, author, digest)
@@ -89,11 +93,11 @@ class Strokes:
         stroke = await self.store.read(find)
         pieces = await asyncio.to_thread(cut_up, stroke.patches, draft.shape)
 
-        def work(tx: Connection, now: Working, base: Mapping[Place, bytes]) -> Painted:
+        def work(tx: Connection, now: Working, look: Look) -> Painted:
             find(tx)
             _check_classes(now, values_of(pieces))
             _set(tx, now, [number], state="settled", request=None)
-            return _commit(tx, Canvas(tx, now, list(pieces), base), pieces, author, of=number)
+            return _commit(tx, look(pieces), pieces, author, of=number)
 
         return _or_raise(await self._change(draft, pieces, work))
 
@@ -118,16 +122,16 @@ class Strokes:
         return await self._turn(draft, author, key, partly, "redo")
 
     async def _turn(self, draft: Working, author: str, key: str | None, partly: bool, kind: str) -> Painted:
-        def work(tx: Connection, now: Working, base: Mapping[Place, bytes]) -> Painted | Refused:
+        def work(tx: Connection, now: Working, look: Look) -> Painted | Refused:
             if before := _asked_before(tx, now, author, key, kind):
-                return self._again(tx, now, before, author)
+                return _again(tx, now, before, author, look)
             if (row := _next(tx, now, author, kind)) is None:
                 raise Conflict(
                     f"There is nothing to {kind} in {draft.name}.",
                     hint="Earlier states are kept as versions: restore one." if kind == "undo" else None,
                 )
             changes = _changes(tx, now, row.number)
-            canvas = Canvas(tx, now, list(changes), self._missing(tx, now, changes, base))
+            canvas = look(changes)
             turned = _turned(tx, canvas, changes, kind, partly)
             return _commit_turn(tx, canvas, row, turned, author, key, kind)
 
@@ -143,47 +147,50 @@ class Strokes:
         self,
         draft: Working,
         places: Collection[Place],
-        work: Callable[[Connection, Working, Mapping[Place, bytes]], Painted | Refused],
+        work: Callable[[Connection, Working, Look], Painted | Refused],
     ) -> Painted | Refused:
         """Do this in a transaction that has locked the draft; what the base holds is read before it begins."""
         places = list(places)
 
-        def look() -> tuple[int, dict[Place, bytes]]:
+        def read_ahead() -> dict[Place, bytes]:
             rows = self.store.read_now(lambda tx: drafts.tile_rows(tx, draft.labels, set(places)))
-            lacking = [place for place in places if rows.get(place, (0, None))[1] is None]
-            return draft.base, drafts.base_values(self.bases, self.bases.place(draft.labels, draft.base), lacking)
+            return drafts.base_values(self.bases, draft, [place for place in places if _lacks(rows, place)])
 
-        base, held = await asyncio.to_thread(look)
+        held = await asyncio.to_thread(read_ahead)
 
         def change(tx: Connection) -> Painted | Refused:
             now = drafts.find(tx, draft.labels, lock=True)
             if now is None:
                 raise NotFound("This label set is gone.")
-            return work(tx, now, self._missing(tx, now, places, held if now.base == base else {}))
+            known = held if now.base == draft.base else {}
+
+            def look(wanted: Collection[Place]) -> Canvas:
+                rows = drafts.tile_rows(tx, now.labels, set(wanted))
+                lacking = [place for place in wanted if _lacks(rows, place) and place not in known]
+                return Canvas(tx, now, wanted, rows, {**known, **drafts.base_values(self.bases, now, lacking)})
+
+            return work(tx, now, look)
 
         done = await self.store.write(change)
         failpoint("strokes.committed")
         return done
 
-    def _missing(
-        self, tx: Connection, now: Working, places: Collection[Place], held: Mapping[Place, bytes]
-    ) -> dict[Place, bytes]:
-        """What the base holds of these tiles; read here only where the draft has changed since one looked."""
-        rows = drafts.tile_rows(tx, now.labels, set(places))
-        lacking = [place for place in places if rows.get(place, (0, None))[1] is None and place not in held]
-        return {**held, **drafts.base_values(self.bases, self.bases.place(now.labels, now.base), lacking)}
 
-    def _again(self, tx: Connection, now: Working, row: Row, author: str) -> Painted | Refused:
-        """The answer to what was asked and done before."""
-        places: list[Place] = [(z, r, c) for z, r, c in row.tiles]
-        canvas = Canvas(tx, now, places, self._missing(tx, now, places, {}))
-        if row.state == "refused":
-            return _refusal(tx, canvas, row.number, places)
-        tiles = tuple(
-            Tile(z=z, row=r, column=c, version=row.number) if row.kind == "stroke" else _shown(canvas, (z, r, c))
-            for z, r, c in places
-        )
-        return _painted(tx, now, row.number, row.kind, row.pixels, tiles, author)
+def _lacks(rows: drafts.TileRows, place: Place) -> bool:
+    return place not in rows or rows[place][1] is None
+
+
+def _again(tx: Connection, now: Working, row: Row, author: str, look: Look) -> Painted | Refused:
+    """The answer to what was asked and done before."""
+    places: list[Place] = [(z, r, c) for z, r, c in row.tiles]
+    canvas = look(places)
+    if row.state == "refused":
+        return _refusal(tx, canvas, row.number, places)
+    tiles = tuple(
+        Tile(z=z, row=r, column=c, version=row.number) if row.kind == "stroke" else _shown(canvas, (z, r, c))
+        for z, r, c in places
+    )
+    return _painted(tx, now, row.number, row.kind, row.pixels, tiles, author)
 
 
 def _or_raise(done: Painted | Refused) -> Painted:

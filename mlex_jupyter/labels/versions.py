@@ -28,6 +28,7 @@ from mlex_jupyter.labels import drafts
 from mlex_jupyter.labels.bases import Bases, chunk, holds, plane
 from mlex_jupyter.labels.drafts import Balance, Working
 from mlex_jupyter.labels.tiles import SIDE, Bytes, counted, extent, unpack
+from mlex_jupyter.lineage import link, of_labels
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import label_drafts, label_tiles, labels
 from mlex_jupyter.types import ClassInfo, LabelSet, new_id, now
@@ -198,6 +199,7 @@ class Versions:
         balance = {str(z): {str(value): n for value, n in counts.items()} for z, counts in written.balance.items()}
         record, created = labelled.model_dump(mode="json"), labelled.created.timestamp()
         tx.execute(insert(labels).values(**columns, record=record, balance=balance, created=created))
+        link(tx, labelled.id, of_labels(labelled))
         append(tx, labelled.id, "labels", {"name": draft.name, "dataset": draft.dataset, "version": version})
         return labelled
 
@@ -234,7 +236,7 @@ class Versions:
                     out[z] = after
             elif holds(base, z):
                 chunk(beside, z).parent.mkdir(parents=True)
-                link(chunk(base, z), chunk(beside, z))
+                _same_file(chunk(base, z), chunk(beside, z))
         sync_tree(beside)
 
     @contextlib.contextmanager
@@ -252,7 +254,7 @@ class Versions:
             shutil.rmtree(beside, ignore_errors=True)
 
 
-def link(there: Path, here: Path) -> None:
+def _same_file(there: Path, here: Path) -> None:
     """The same file by another name; a copy where the file system knows no such thing."""
     try:
         os.link(there, here)
