@@ -32,11 +32,15 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))  # type: ignore[arg-type]
 
 
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What the parser raises: its own errors, and Python's for numbers and nestings without end."""
+
+
 def yaml_value(text: str) -> Any:
     """What a text says: `4` a number, `[1, 2]` a list, anything else itself."""
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError:
+    except NO_YAML:
         return text
 
 
@@ -44,10 +48,11 @@ def yaml_mapping(text: str) -> dict[str, Any]:
     """The keys and values of a cell's body."""
     try:
         found = yaml.load(text, Loader=_Loader) or {}
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise Invalid(f"The body is no YAML: {where}{getattr(error, 'problem', None) or error}.") from error
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise Invalid(f"The body is no YAML: {where}{getattr(error, 'problem', None) or said}.") from error
     if not isinstance(found, dict):
         raise Invalid("The body wants lines of `key: value`.")
     return found
