@@ -8,19 +8,76 @@ s3://bucket/scan.zarr        a URL of a kind that a reader claims
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from mlex_jupyter.errors import Invalid, NotFound
+from mlex_jupyter.data.hosts import check_host
+from mlex_jupyter.errors import Forbidden, Invalid, NotFound
 from mlex_jupyter.plugins import load_all
+from mlex_jupyter.settings import Settings
 
 GROUP = "mlex.readers"
 INSIDE = "::"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LONGEST_SHOWN = 200
+NO_DATA = ("/proc", "/sys", "/dev")
+MEMORY = "/dev/shm"
+WITH_BUCKETS = ("s3", "gs", "az")
+"""Kinds of URL that begin with a bucket's name; the host comes from the environment of whoever set it up."""
+BUCKET = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+
+
+class Policy(NamedTuple):
+    """What may be opened. Without roots it is all that the user may read: a laptop is the user's own."""
+
+    roots: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The policy that is set; a home's own folder always belongs to it."""
+        roots = (*settings.roots, settings.home) if settings.roots else ()
+        return cls(tuple(os.path.realpath(root) for root in roots), settings.allowed_hosts)
+
+
+_policy = Policy()
+
+
+def hold_to(policy: Policy) -> None:
+    """From now on, in this process, open only what this allows."""
+    global _policy
+    _policy = policy
+
+
+def check_path(path: str | Path) -> None:
+    """Forbidden where a path really lies outside of the folders that are allowed; Invalid for what is no plain file or folder.
+
+    Links and `..` are followed before anything is compared.
+    """
+    real = os.path.realpath(path)
+    if _under(real, *NO_DATA) and not _under(real, MEMORY):
+        raise Invalid(f"{path} is part of the system, and holds no data.")
+    if _policy.roots and not _under(real, *_policy.roots):
+        raise Forbidden(
+            f"{path} is outside of the folders that may be opened here.",
+            hint=f"Put the data below {' or '.join(_policy.roots[:-1])}, or ask whoever set up this server.",
+        )
+    try:
+        kind = os.stat(real).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise Invalid(f"{path} is neither a file nor a folder.", hint="Pipes, sockets and devices hold no volume.")
+
+
+def _under(path: str, *folders: str) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def located(uri: str) -> str:
@@ -60,9 +117,10 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def local_path(uri: str) -> Path | None:
-    """The absolute path of what is there, or None."""
+    """The absolute path of what is there and may be opened, or None."""
     try:
         path = _absolute(uri)
+        check_path(path)
         return path if path.exists() else None
     except (ValueError, OSError) as error:  # a NUL, a name too long, no permission
         raise _no_path(uri, error) from error
@@ -99,6 +157,7 @@ def _no_path(uri: str, error: Exception) -> Invalid:
 def _pattern(uri: str) -> Path:
     """The absolute pattern; at least one file matches."""
     path = _absolute(uri)
+    check_path(path.parent)
     if not path.parent.is_dir():
         raise NotFound(f"There is no folder {str(path.parent)!r}.", hint="A pattern is for the names in one folder.")
     if next(matching(str(path)), None) is None:
@@ -122,6 +181,7 @@ def _claimed(uri: str) -> str:
         raise Invalid(f"{uri[:LONGEST_SHOWN]!r} is not a URL.", hint="Write %20 for a space.")
     try:
         parts = urlsplit(uri)
+        port = parts.port
         secret = parts.username or parts.password or "api_key" in parts.query.lower()
     except ValueError as error:
         raise Invalid(f"{uri[:LONGEST_SHOWN]!r} is not a URL: {error}.") from error
@@ -130,4 +190,8 @@ def _claimed(uri: str) -> str:
             "A place is shown to everybody who sees the dataset; it must not hold a password or a key.",
             hint="Leave it out of the URL, and set it in the environment or the settings.",
         )
+    if kind not in WITH_BUCKETS:
+        check_host(parts.hostname or "", port, _policy.hosts)
+    elif not BUCKET.fullmatch(parts.netloc):
+        raise Invalid(f"{parts.netloc[:LONGEST_SHOWN]!r} cannot be the name of a bucket.")
     return kind + uri[len(kind) :]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlex_jupyter.data.frames import Pipes
+from mlex_jupyter.data.places import Policy, hold_to
 from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.errors import Invalid, MlexError
 
@@ -68,7 +69,27 @@ def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     yield {"painted": [[z, value, count] for (z, value), count in painted.items()]}, b""
 
 
-WORK: Mapping[str, Work] = {"inspect": inspect, "picture": picture, "plane": plane, "take_labels": take_labels}
+def quality(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+    """What the values of a volume are like."""
+    from pathlib import Path
+
+    from mlex_jupyter.data.quality import examine
+    from mlex_jupyter.data.readers import open_path, open_volume
+    from mlex_jupyter.types import Dataset
+
+    dataset, painted = Dataset.model_validate(asked["dataset"]), asked["painted"]
+    with open_path(Path(dataset.uri), dataset.axes) if painted else open_volume(dataset) as volume:
+        found = yield from examine(volume, dataset, asked["budget_bytes"], painted=painted)
+    yield found.model_dump(mode="json"), b""
+
+
+WORK: Mapping[str, Work] = {
+    "inspect": inspect,
+    "picture": picture,
+    "plane": plane,
+    "quality": quality,
+    "take_labels": take_labels,
+}
 
 
 def answer(shelf: Shelf, pipes: Pipes, asked: Mapping[str, Any], silence_s: float) -> None:
@@ -90,6 +111,8 @@ def answer(shelf: Shelf, pipes: Pipes, asked: Mapping[str, Any], silence_s: floa
 
 def in_words(error: Exception) -> Invalid:
     """What no reader has put in words."""
+    if isinstance(error, MemoryError):
+        return Invalid("It needs more memory than may be used for it.", hint="See the setting reader_memory_gb.")
     first = (str(error).strip().splitlines() or [""])[0][:300]
     return Invalid(f"It cannot be read: {type(error).__name__}: {first}", hint="The file may be damaged.")
 
@@ -128,6 +151,7 @@ def main(shared: str, memory: str, silence: str, niceness: str) -> int:
     while True:
         try:
             asked = pipes.receive().said
+            hold_to(Policy(*map(tuple, asked["policy"])))
             _be_heard(silence_s)
             answer(shelf, pipes, asked, silence_s)
         except (EOFError, BrokenPipeError):

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlex_jupyter.data.frames import Frame, Pipes, shared_memory
-from mlex_jupyter.data.places import is_url
+from mlex_jupyter.data.places import Policy, is_url
 from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable
-from mlex_jupyter.types import Dataset, LabelSet
+from mlex_jupyter.types import Dataset, LabelSet, Quality
 
 if TYPE_CHECKING:
     from mlex_jupyter.data.readers import VolumeInfo
@@ -68,9 +68,11 @@ class Reading:
     """What can be asked about files, for the policy of one home."""
 
     def __init__(self, settings: Settings) -> None:
+        self._policy = Policy.of(settings)
         memory_bytes, silence_s = int(settings.reader_memory_gb * 2**30), settings.reader_timeout_s
         self._looks = Limits(settings.readers, memory_bytes, silence_s, niceness=0, urls=False)
         self._copies = Limits(1, memory_bytes, silence_s, niceness=10, urls=False)  # nobody who looks waits for these
+        self._measures = self._copies._replace(niceness=15)  # nor who saves labels for a report
 
     async def inspect(self, path: str, axes: str | None = None) -> VolumeInfo:
         """What a file says about its volume; Invalid where it is none."""
@@ -93,14 +95,23 @@ class Reading:
         frame = await self._look(dataset.uri, asked)
         return Plane(tuple(frame.said["found"]["shape"]), frame.said["found"]["dtype"], frame.data)
 
+    async def quality(self, dataset: Dataset, budget_bytes: int, *, painted: bool, heard: Heard) -> Quality:
+        """What its values are like; of labels that are `painted` in this home, what is painted."""
+        asked = {"do": "quality", "dataset": _json(dataset), "budget_bytes": budget_bytes, "painted": painted}
+        found = await asyncio.wrap_future(self._ask(self._measures, dataset.uri, asked, heard))
+        return Quality.model_validate(found.said["found"])
+
     def take_labels(self, dataset: Dataset, path: str, to: Path) -> Counter[tuple[int, int]]:
         """Copy the labels in a file to a folder, and count the pixels of each (z, value) above 0. It waits."""
         asked = {"do": "take_labels", "dataset": _json(dataset), "path": absolute(path), "to": str(to)}
-        found = _lane(self._copies, path).ask(path, asked).result().said["found"]
+        found = self._ask(self._copies, path, asked).result().said["found"]
         return Counter({(z, value): count for z, value, count in found["painted"]})
 
     async def _look(self, path: str, asked: Mapping[str, Any]) -> Frame:
-        return await asyncio.wrap_future(_lane(self._looks, path).ask(path, asked))
+        return await asyncio.wrap_future(self._ask(self._looks, path, asked))
+
+    def _ask(self, limits: Limits, path: str, asked: Mapping[str, Any], heard: Heard | None = None) -> Future[Frame]:
+        return _lane(limits._replace(urls=is_url(path))).ask(path, {"policy": self._policy, **asked}, heard)
 
 
 class Plane(NamedTuple):
@@ -124,12 +135,8 @@ def _json(record: Dataset | LabelSet) -> dict[str, Any]:
     return record.model_dump(mode="json")
 
 
-def _lane(limits: Limits, path: str) -> Lane:
-    return _shared_lane(limits._replace(urls=is_url(path)))
-
-
 @cache
-def _shared_lane(limits: Limits) -> Lane:
+def _lane(limits: Limits) -> Lane:
     """One for all homes of this process that have the same limits."""
     return Lane(limits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
 LETTERS = {"Z": "z", "C": "c", "S": "c", "Y": "y", "X": "x", "T": "t"}
+FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']*)""")
 RESOLUTION_UNITS = {2: ("µm", 25_400.0), 3: ("µm", 10_000.0)}
 
 
@@ -24,9 +26,14 @@ def open_tiff(uri: str, axes: str | None) -> Volume:
     """The first series of a file."""
     import tifffile
 
-    file = tifffile.TiffFile(uri)
+    file = tifffile.TiffFile(uri, _multifile=False)  # OME may name other files, wherever they are
     try:
         series = file.series[0]
+        if series.is_multifile or _names_others(file, series):
+            raise Invalid(
+                f"{uri} says that some of its pixels are in other files, which are not opened.",
+                hint="Write the image as one file, or as OME-Zarr.",
+            )
         if _ends_early(file) or _lacks_pixels(series, uri):
             raise Invalid(f"{uri} ends before its pixels do: it is cut off.", hint="Copy it again.")
         plain = series.dataoffset is not None and series.keyframe.is_final
@@ -106,6 +113,13 @@ def _product(lengths: tuple[int, ...]) -> int:
     for length in lengths:
         result *= length
     return result
+
+
+def _names_others(file: TiffFile, series: TiffPageSeries) -> bool:
+    """Whether OME's metadata are about several files: then tifffile has passed them over."""
+    if not file.is_ome or series.kind == "ome":
+        return False
+    return any(name.lower() != file.filename.lower() for name in FILE_NAME.findall(file.ome_metadata or ""))
 
 
 def _ends_early(file: TiffFile) -> bool:

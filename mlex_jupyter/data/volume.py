@@ -7,6 +7,7 @@ volume.slice_CYX(10)         channels, rows and columns, whatever the file's own
 
 from __future__ import annotations
 
+import math
 import operator
 import weakref
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPACE = "zyx"
+LARGEST = 1 << 50
+"""A quadrillion values: more than any detector has made."""
 
 Index = int | slice | EllipsisType
 
@@ -144,6 +147,8 @@ class Volume:
 
 def unreadable(uri: str, error: Exception) -> Invalid:
     """The one sentence for a file that its library cannot read."""
+    if isinstance(error, MemoryError):
+        return Invalid(f"{uri} needs more memory than may be used for it.", hint="See the setting reader_memory_gb.")
     first = (str(error).strip().splitlines() or [""])[0]
     return Invalid(
         f"{uri} cannot be read: {type(error).__name__}: {first[:300]}",
@@ -160,6 +165,8 @@ def _check_real(source: Source, uri: str) -> None:
         )
     if len(source.shape) < 2 or 0 in source.shape:
         raise Invalid(f"{uri} has the shape {tuple(source.shape)}; a volume has two dimensions or more, none empty.")
+    if min(source.shape) < 0 or math.prod(map(int, source.shape)) > LARGEST:
+        raise Invalid(f"{uri} says that it has the shape {tuple(source.shape)}, which no volume has.")
 
 
 def _full(index: Index | tuple[Index, ...], ndim: int) -> tuple[int | slice, ...]:

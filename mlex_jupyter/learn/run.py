@@ -12,10 +12,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from mlex_jupyter.data.places import Policy, hold_to
 from mlex_jupyter.errors import NO_ROOM, Conflict, Invalid, MlexError
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.attempt import Attempt, Stopped
+from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Ending, JobState, Result, now
 
 DONE, FAILED, FULL, STOPPED, TAKEN = 0, 3, 74, 75, 79
@@ -34,6 +36,7 @@ def main(folder_path: str, number: int) -> int:
     attempt = Attempt(folder, folder.job(), number)
     attempt.listen()
     try:
+        hold_to(Policy.of(Settings.load()))
         result = work(attempt)(attempt)
         failpoint("worker.before_result")
         folder.finish(result)
