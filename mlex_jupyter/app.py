@@ -8,11 +8,14 @@ one of the parts underneath, and says clearly what is wrong. The methods stand i
 from __future__ import annotations
 
 from mlex_jupyter.facade.data import DataVerbs
+from mlex_jupyter.facade.experiments import ExperimentVerbs
+from mlex_jupyter.facade.ingest import IngestVerbs
 from mlex_jupyter.facade.jobs import JobVerbs
 from mlex_jupyter.facade.labels import LabelVerbs
 from mlex_jupyter.facade.system import SystemVerbs
+from mlex_jupyter.facade.uploads import UploadVerbs
 from mlex_jupyter.facade.zoo import ZooVerbs
 
 
-class Mlex(DataVerbs, LabelVerbs, ZooVerbs, JobVerbs, SystemVerbs):
+class Mlex(DataVerbs, UploadVerbs, LabelVerbs, ZooVerbs, IngestVerbs, JobVerbs, ExperimentVerbs, SystemVerbs):
     """The engine of one home, for one actor."""

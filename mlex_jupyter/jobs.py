@@ -166,13 +166,15 @@ class Jobs:
         """A job by its id, or the newest of that name."""
         return _job(await self.store.read(lambda tx: _find(tx, run)))
 
-    async def list(self, state: JobState | None = None, limit: int = 50) -> list[Job]:
+    async def list(self, state: JobState | None = None, limit: int = 50, experiment: str | None = None) -> list[Job]:
         """The newest jobs first."""
         if limit < 1:
             raise Invalid(f"limit={limit}: ask for at least one.")
         query = select(jobs).order_by(jobs.c.number.desc()).limit(min(limit, 1000))
         if state is not None:
             query = query.where(jobs.c.state == state.value)
+        if experiment is not None:
+            query = query.where(jobs.c.experiment == experiment)
         return await self.store.read(lambda tx: [_job(row) for row in tx.execute(query)])
 
     async def file(self, job_id: str) -> JobFile:
@@ -300,6 +302,7 @@ def _insert(tx: Connection, job: JobFile, request: JobSpec) -> Job:
         "file": job.model_dump(mode="json"),
         "state": JobState.WAITING.value,
         "submitted": (submitted := time.time()),
+        "experiment": job.spec.experiment,
     }
     tx.execute(insert(jobs), row)
     if parents := of_job(job):

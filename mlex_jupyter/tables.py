@@ -119,6 +119,7 @@ aliases = Table(
     Column("name", String, primary_key=True),
     Column("alias", String, primary_key=True),
     Column("version", Integer, nullable=False),
+    info={"journal": True},
 )
 
 # The newest listed version of each model, as it is searched.
@@ -187,8 +188,10 @@ jobs = Table(
     Column("metrics", JSON, nullable=False, default=dict),
     Column("outputs", JSON, nullable=False, default=list),
     Column("offset", WHOLE, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
+    Column("experiment", String),
     UniqueConstraint("owner", "key"),
     Index("jobs_by_state", "state", "number"),
+    Index("jobs_by_experiment", "experiment", "number"),
     sqlite_autoincrement=True,
 )
 

@@ -48,12 +48,13 @@ class JobVerbs(Parts):
         target: str = "local",
         resources: Resources = Resources(),
         after: tuple[str, ...] = (),
+        experiment: str | None = None,
         key: str | None = None,
         wait: bool = False,
     ) -> Job:
         """Train an architecture on the labelled pixels of a dataset."""
         task = checked(TrainTask, model=model, data=data, labels=labels, params=params)
-        return await self._ask(task, name, target, resources, after, key, wait)
+        return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})
     async def predict(
@@ -66,12 +67,13 @@ class JobVerbs(Parts):
         target: str = "local",
         resources: Resources = Resources(),
         after: tuple[str, ...] = (),
+        experiment: str | None = None,
         key: str | None = None,
         wait: bool = False,
     ) -> Job:
         """Segment a whole dataset with a finished run or a published model."""
         task = checked(PredictTask, model=model, version=version, data=data)
-        return await self._ask(task, name, target, resources, after, key, wait)
+        return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})
     async def run(
@@ -82,6 +84,7 @@ class JobVerbs(Parts):
         target: str = "local",
         resources: Resources = Resources(),
         after: tuple[str, ...] = (),
+        experiment: str | None = None,
         key: str | None = None,
         folder: str | None = None,
         retries: int = 0,
@@ -89,7 +92,7 @@ class JobVerbs(Parts):
     ) -> Job:
         """Run a command of your own as a job, where you are: `mlex run -- python script.py`."""
         task = checked(RunTask, argv=argv, folder=folder or self.here(), retries=retries)
-        return await self._ask(task, name, target, resources, after, key, wait)
+        return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     async def _ask(
         self,
@@ -98,17 +101,19 @@ class JobVerbs(Parts):
         target: str,
         resources: Resources,
         after: tuple[str, ...],
+        experiment: str | None,
         key: str | None,
         wait: bool,
     ) -> Job:
-        spec = checked(JobSpec, name=name, task=task, target=target, resources=resources, after=after, key=key)
+        asked = {"name": name, "target": target, "resources": resources, "after": after, "key": key}
+        spec = checked(JobSpec, task=task, experiment=experiment, **asked)
         job = await self.submit(spec)
         return await self.wait(job.id) if wait else job
 
     @verb("GET", "/jobs")
-    async def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
+    async def jobs(self, *, state: JobState | None = None, experiment: str | None = None, limit: int = 50) -> list[Job]:
         """List jobs, the newest first."""
-        return await self.job_list.list(state, limit)
+        return await self.job_list.list(state, limit, experiment)
 
     @verb("GET", "/jobs/{run}")
     async def job(self, run: str) -> Job:

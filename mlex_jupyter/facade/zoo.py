@@ -180,9 +180,9 @@ class ZooVerbs(Parts):
         )
 
     @verb("POST", "/models/{name}/alias")
-    async def alias(self, name: str, alias: str, *, version: int | None = None, remove: bool = False) -> Model:
+    async def alias(self, name: str, word: str, *, version: int | None = None, remove: bool = False) -> Model:
         """Let a word stand for a version of a model: `mlex alias pores champion --version 3`, then `pores@champion`."""
-        return await self.zoo.alias(name, alias, version, remove=remove)
+        return await self.zoo.alias(name, word, version, remove=remove)
 
     @verb("POST", "/models/{name}/withdraw")
     async def withdraw_model(self, name: str, *, version: int | None = None) -> Model:

@@ -20,15 +20,21 @@ class Usage(Invalid):
     """A call that does not say what its verb needs."""
 
 
+VERSIONED = ("model", "name")
 # What a parameter names. One called "name" names what its verb is called, if that is here.
 MEANT: dict[str, tuple[type[Record], ...]] = {
     "run": (Job,),
     "after": (Job,),
+    "runs": (Job,),
     "data": (Dataset, Job),
     "dataset": (Dataset, Job),
     "labels": (LabelSet,),
     "model": (Job, Model, ZooEntry, Architecture),
     "architecture": (Architecture, ZooEntry),
+    "parent": (Model, ZooEntry),
+    **dict.fromkeys(
+        ("model_versions", "edit_model", "alias", "withdraw_model", "restore_model", "export_model"), (Model, ZooEntry)
+    ),
     "target": (TargetInfo,),
     "thing": (Dataset, LabelSet, Model, Job),
 }
@@ -62,7 +68,7 @@ def check(verb: Verb, given: Mapping[str, Any]) -> dict[str, Any]:
         raise Usage(f"{verb.name} needs {' and '.join(missing)}.", hint=f"See `mlex help {verb.name}`.")
     named = {name: _named(verb, name, value) for name, value in given.items()}
     versions = [
-        value.version for name, value in given.items() if name == "model" and isinstance(value, Model | ZooEntry)
+        value.version for name, value in given.items() if name in VERSIONED and isinstance(value, Model | ZooEntry)
     ]
     if versions and versions[0] is not None and "version" in known:
         named.setdefault("version", versions[0])

@@ -43,6 +43,12 @@ LISTED_BY = {
     "architecture": "architectures",
     "run": "jobs",
     "after": "jobs",
+    "runs": "jobs",
+    "experiment": "experiments",
+    "parent": "models",
+    **dict.fromkeys(
+        ("model_versions", "edit_model", "alias", "withdraw_model", "restore_model", "export_model"), "models"
+    ),
     "target": "targets",
     "labels": "labels",
 }

@@ -14,9 +14,12 @@ from pathlib import Path
 
 NOUNS = {
     "data": "Data",
+    "uploads": "Uploads",
     "labels": "Labels",
     "zoo": "Models",
+    "ingest": "Your own networks",
     "jobs": "Jobs",
+    "experiments": "Experiments",
     "system": "The system",
 }
 """The façade's modules, in the order in which `app.Mlex` takes them together, and how a person calls them."""
@@ -28,13 +31,13 @@ TOUR = """
   {0} publish run pores-tunet
 """.strip("\n")
 
-
 ELSEWHERE = {
     "mlex": """
 mlex serve makes this machine reachable; mlex --server URL VERB … asks another one, with the token of MLEX_TOKEN.
 For Tab in bash or zsh: eval "$(mlex completion bash)\"""",
     "%mlex": "\n%mlex connect URL turns to another server, %mlex connect back to this machine.",
 }
+
 
 @dataclass(frozen=True)
 class Line:

@@ -62,6 +62,16 @@ def _yes(check: Any) -> str:
     return "✔ ok" if check.ok else "✖ mend"
 
 
+LEVELS = {"ok": "✔ ok", "warn": "! look", "problem": "✖ mend"}
+
+
+def _verdict(report: Any) -> str:
+    if not report.fits:
+        return f"{report.model} does not suit {report.data}."
+    warned = any(check.level == "warn" for check in report.checks)
+    return f"{report.model} {'can be used on' if warned else 'suits'} {report.data}."
+
+
 # What a list shows of each type, by the type's name.
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "Dataset": (
@@ -101,6 +111,24 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Score", _score),
         _field("Tags", "tags"),
         Column("Made", lambda entry: entry.created, right=True),
+    ),
+    "Model": (
+        Column("Version", lambda model: f"v{model.version}"),
+        _field("Name", "name"),
+        _field("Aliases", "aliases"),
+        _field("Title", "title"),
+        Column("Score", _score),
+        Column("Listed", lambda model: f"withdrawn {words(model.withdrawn)}" if model.withdrawn else ""),
+        _field("Made", "created", right=True),
+    ),
+    "FitCheck": (Column("", lambda check: LEVELS[check.level]), _field("What", "about"), _field("Says", "says")),
+    "Experiment": (
+        _field("Name", "name"),
+        _field("Runs", "runs", right=True),
+        Column("Not ended", lambda one: one.running or "", right=True),
+        _field("Done", "done", right=True),
+        Column("Best", lambda one: f"{one.best} (Dice {one.dice:.2f})" if one.best else ""),
+        _field("Last", "last", right=True),
     ),
     "Architecture": (
         _field("Name", "name"),
@@ -217,6 +245,35 @@ FACTS: dict[str, tuple[Column, ...]] = {
         Column("passes", lambda report: report.ok),
         Column("listed", lambda report: "yes" if report.listed else "no: `mlex ingest` lists it"),
     ),
+    "Model": (
+        Column("name", lambda model: f"{model.name}@{model.version}"),
+        _field("also", "aliases"),
+        _field("title", "title"),
+        _field("withdrawn", "withdrawn"),
+        _field("about", "description"),
+        _field("tags", "tags"),
+        Column("network", lambda model: f"{model.architecture} ({model.framework}), {model.task}"),
+        _field("parameters", "params"),
+        _field("classes", "classes"),
+        _field("scores", "metrics"),
+        _field("trained on", "trained_on"),
+        _field("run", "run"),
+        _field("made from", "parent"),
+        Column("owner", lambda model: f"{model.owner}, {model.visibility}"),
+        _field("project", "project"),
+        _field("licence", "license"),
+        _field("cite as", "citation"),
+        _field("image", "image"),
+        _field("weights", "weights"),
+        _field("id", "id"),
+        _field("made", "created"),
+    ),
+    "FitReport": (Column("", lambda report: _verdict(report)),),
+    "ZooPage": (
+        Column("found", lambda page: f"{'more than ' if page.more_than_total else ''}{page.total}"),
+        Column("more", lambda page: f"--past {page.next}" if page.next else ""),
+    ),
+    "Comparison": (Column("the same", lambda found: plural(found.same, "parameter")),),
     "Job": (
         _field("state", "state"),
         _field("progress", "progress"),
@@ -245,7 +302,10 @@ FACTS: dict[str, tuple[Column, ...]] = {
     ),
 }
 # What stands under a row, whole, because people copy it.
-NOTES: dict[str, Callable[[Any], str | None]] = {"Check": lambda check: check.mend}
+NOTES: dict[str, Callable[[Any], str | None]] = {
+    "Check": lambda check: check.mend,
+    "FitCheck": lambda check: check.mend,
+}
 PARAMETERS = ("Parameter", "Default", "Allowed", "Meaning")
 
 
@@ -307,6 +367,28 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     return f"{kind} {over} {words(low)}" if low is not None else kind
 
 
+def comparison(found: Any) -> Grid:
+    """Runs side by side: what differs, and how they did, the best with a star."""
+    took = [clock(seconds) if seconds is not None else "" for seconds in found.took_s]
+    rows = [("state", *map(words, found.states)), ("took", *took)]
+    rows += [(row.name, *map(words, row.values)) for row in found.differences]
+    for row in found.metrics:
+        rows.append((row.name, *(f"{'★ ' * (at in row.best)}{words(value)}" for at, value in enumerate(row.values))))
+    return Grid(
+        ("", *found.runs), (False, *[False] * len(found.runs)), tuple(rows), (None,) * len(rows), (None,) * len(rows)
+    )
+
+
+# What stands under the words about one record.
+BELOW: dict[str, Callable[[Any], Grid | None]] = {
+    "Architecture": parameters,
+    "Comparison": comparison,
+    "FitReport": lambda report: grid(report.checks),
+    "ModelReport": lambda report: grid(report.checks),
+    "ZooPage": lambda page: grid(page.entries) if page.entries else None,
+}
+
+
 # ---------------------------------------------------------------- what faces show
 
 
@@ -321,9 +403,8 @@ def text(value: Any, columns: int | None = None) -> str:
     if isinstance(value, Code):
         return value.text.rstrip()
     said = text_facts(facts(value), columns)
-    if isinstance(value, ModelReport):
-        return f"{said}\n\n{text_grid(grid(value.checks), columns)}"
-    return f"{said}\n\n{text_grid(parameters(value), columns)}" if isinstance(value, Architecture) else said
+    below = BELOW.get(type(value).__name__, lambda _: None)(value)
+    return f"{said}\n\n{text_grid(below, columns)}" if below else said
 
 
 def record_html(record: Record) -> str:
@@ -333,7 +414,8 @@ def record_html(record: Record) -> str:
     if isinstance(record, ModelReport):
         return report_html(record)
     table = html_facts(facts(record))
-    return table + html_grid(parameters(record)) if isinstance(record, Architecture) else table
+    below = BELOW.get(type(record).__name__, lambda _: None)(record)
+    return table + html_grid(below) if below else table
 
 
 def report_html(report: ModelReport) -> str:
@@ -341,7 +423,7 @@ def report_html(report: ModelReport) -> str:
     said = html_facts(facts(report)) + html_grid(grid(report.checks))
     if report.picture is None:
         return said
-    return said + f'<img alt="Labels, and what it learned of them" src="data:image/png;base64,{escape(report.picture)}">'
+    return f'{said}<img alt="Labels, and what it learned" src="data:image/png;base64,{escape(report.picture)}">'
 
 
 class Table(list[Any]):

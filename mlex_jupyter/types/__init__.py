@@ -9,6 +9,7 @@ from __future__ import annotations
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
 from mlex_jupyter.types.code import MODULE, Code, ModelReport
 from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Facets, LabelSet, Provenance
+from mlex_jupyter.types.experiments import Comparison, Difference, Experiment, Measured
 from mlex_jupyter.types.jobs import (
     FINAL,
     Ending,
@@ -42,6 +43,7 @@ from mlex_jupyter.types.labels import (
     TileVersion,
 )
 from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
+from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
 from mlex_jupyter.types.uploads import Upload, UploadFile
@@ -70,16 +72,20 @@ __all__ = [
     "ClassChange",
     "ClassInfo",
     "Code",
+    "Comparison",
     "DataOrder",
     "Dataset",
+    "Difference",
     "Draft",
     "Ending",
     "Event",
+    "Experiment",
     "Exported",
     "Facets",
     "FitCheck",
     "FitReport",
     "Hello",
+    "Histogram",
     "Job",
     "JobFile",
     "JobSpec",
@@ -91,6 +97,7 @@ __all__ = [
     "LineageEdge",
     "LineageNode",
     "LogChunk",
+    "Measured",
     "Model",
     "ModelReport",
     "Name",
@@ -103,12 +110,14 @@ __all__ = [
     "Problem",
     "Progress",
     "Provenance",
+    "Quality",
     "Record",
     "Reference",
     "Resources",
     "Result",
     "RunTask",
     "SliceBalance",
+    "SliceQuality",
     "Stroke",
     "StrokeInfo",
     "TargetInfo",

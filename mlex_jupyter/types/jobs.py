@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mlex_jupyter.types.base import Name, Params, Record, Reference, Time
+from mlex_jupyter.types.code import Code
 from mlex_jupyter.types.data import Dataset, LabelSet
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.zoo import Architecture, Trained
@@ -60,6 +61,8 @@ class JobSpec(Record):
     image: str | None = None
     after: tuple[str, ...] = ()
     project: str | None = None
+    experiment: Name | None = None
+    """A word that several runs share, so that they are listed and compared together."""
     key: str | None = Field(None, max_length=200)
     """The caller's own id of this request: asked twice with one key, it is one job."""
 
@@ -145,6 +148,8 @@ class JobFile(Record):
     labels: LabelSet | None = None
     architecture: Architecture | None = None
     model: Trained | None = None
+    code: Code | None = None
+    """The source of the network, where somebody brought it."""
 
 
 class Result(Record):
