@@ -231,6 +231,8 @@ def raised(said: Problem, response: httpx.Response) -> MlexError:
     kind = next((kind for kind in _kinds(MlexError) if kind.code == said.code), MlexError)
     error = kind(said.message, hint=said.hint)
     error.status, error.code, error.transient = response.status_code, said.code, said.transient
+    if said.details is not None:
+        vars(error)["details"] = said.details
     return error
 
 

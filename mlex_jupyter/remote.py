@@ -86,7 +86,7 @@ def _request(verb: Verb, route: Route) -> Callable[..., Any]:
         remote: Remote = given.pop("self")
         again = _keyed(verb, given)
         sent = {name: _plain(verb, name, value) for name, value in given.items()}
-        path = filled(route.path, {name: sent.pop(name) for name in re.findall(r"\{(\w+)\}", route.path)})
+        path = filled(route.path, {name: str(sent.pop(name)) for name in re.findall(r"\{(\w+)\}", route.path)})
         if route.method == "GET" or verb.sends_bytes:
             body = sent.pop(str(route.body), None)
             query = {name: value for name, value in sent.items() if value is not None}

@@ -175,8 +175,9 @@ async def test_a_verb_with_a_route_needs_no_more_over_there_than_here(
 ) -> None:
     remote, there, _ = noting
     needed = [parameter for parameter in VERBS[name].parameters if parameter.required]
+    words = [example(parameter.type) for parameter in needed if parameter.positional]
     with pytest.raises(Conflict):
-        await getattr(remote, name)(*(example(parameter.type) for parameter in needed))
+        await getattr(remote, name)(*words, **{one.name: example(one.type) for one in needed if not one.positional})
     assert [called for called, _ in there.calls] == [name]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from mlex_jupyter import client as module
 from mlex_jupyter.client import Address, Client
-from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable
+from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Stale, Unavailable
 from mlex_jupyter.faces.arguments import Usage
 from mlex_jupyter.types import Problem
 
@@ -162,6 +162,13 @@ def test_a_problem_is_the_error_that_it_was_there() -> None:
         assert type(caught.value) is kind is not Usage
         assert Problem.of(caught.value) == said
         assert len(there.requests) == 1, "the server has spoken"
+
+
+def test_what_a_problem_says_in_detail_is_kept() -> None:
+    said = Problem.of(Stale("Somebody was quicker.", details={"version": 4}))
+    with pytest.raises(Conflict) as caught:
+        asked(There(httpx.Response(409, content=said.model_dump_json().encode())))
+    assert Problem.of(caught.value) == said
 
 
 def test_a_problem_that_is_not_known_here_keeps_its_words_and_its_status() -> None:
