@@ -40,10 +40,15 @@ class GuardedStore(LocalStore):
         found = await super().get(key, prototype, byte_range)
         if found is None or not self.blosc:
             return found
-        head = bytes(found.as_numpy_array()[: HEADER.size])
-        if len(head) < HEADER.size or len(found) < HEADER.unpack(head)[0]:
-            raise Invalid(f"The chunk {key} of {self.root} is cut off.", hint="Copy the volume again.")
+        check_whole(found, f"{key} of {self.root}")
         return found
+
+
+def check_whole(chunk: Any, name: str) -> None:
+    """Invalid where a chunk of blosc is shorter than it says."""
+    head = bytes(chunk.as_numpy_array()[: HEADER.size])
+    if len(head) < HEADER.size or len(chunk) < HEADER.unpack(head)[0]:
+        raise Invalid(f"The chunk {name} is cut off.", hint="Copy the volume again.")
 
 
 def guarded(array: Any, uri: str) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mlex_jupyter.data.units import short_unit
-from mlex_jupyter.data.volume import SPACE, Volume
+from mlex_jupyter.data.volume import SPACE, Source, Volume
 from mlex_jupyter.errors import Invalid
 
 LISTED = 12
@@ -13,14 +14,36 @@ LISTED = 12
 
 def open_zarr(uri: str, axes: str | None) -> Volume:
     """The array at this path, or the finest level of the image there."""
-    import zarr
-
-    from mlex_jupyter.data.bloscguard import GuardedStore
+    from mlex_jupyter.data.bloscguard import GuardedStore, guarded
 
     # A store of our own making: zarr would read "::" in a plain path as a chain of remote file systems.
-    node = zarr.open(GuardedStore(uri, read_only=True), mode="r")
+    return volume_in(GuardedStore(uri, read_only=True), uri, axes, reader="zarr", source=guarded)
+
+
+def volume_in(store: Any, uri: str, axes: str | None, *, reader: str, source: Callable[[Any, str], Source]) -> Volume:
+    """The array in a store, or the finest level of the image there; `source` is what its values are read with."""
+    import zarr
+
+    array, letters, scales, unit = _described(zarr.open(store, mode="r"), uri)
+    sizes = {axis: float(size) for axis, size in scales.items() if axis in SPACE and size > 0}
+    return Volume(
+        source(array, uri),
+        uri=uri,
+        reader=reader,
+        said_axes=letters if letters and len(letters) == array.ndim else None,
+        axes=axes,
+        chunks=array.chunks,
+        pixel_sizes=sizes,
+        pixel_unit=short_unit(unit),
+    )
+
+
+def _described(node: Any, uri: str) -> tuple[Any, str | None, dict[str, float], str | None]:
+    """An array, and what is said of it: letters, pixel sizes by axis, their unit."""
+    import zarr
+
     if isinstance(node, zarr.Array):
-        return _volume(node, uri, axes, _dimension_names(node), {}, None)
+        return node, _dimension_names(node), {}, None
     image = _multiscales(node.attrs.asdict())
     if image is None:
         raise _no_image(node, uri)
@@ -32,26 +55,7 @@ def open_zarr(uri: str, axes: str | None) -> Volume:
     letters = "".join(said) if said and all(len(axis) == 1 for axis in said) else None
     units = {axis["name"]: axis.get("unit") for axis in image.get("axes", []) if isinstance(axis, dict)}
     scales = dict(zip(said, _scale(level), strict=False)) if units.get("x") else {}
-    return _volume(array, uri, axes, letters, scales, units.get("x"))
-
-
-def _volume(
-    array: Any, uri: str, axes: str | None, said: str | None, scales: dict[str, float], unit: str | None
-) -> Volume:
-    from mlex_jupyter.data.bloscguard import guarded
-
-    sizes = {axis: float(size) for axis, size in scales.items() if axis in SPACE and size > 0}
-    said = said if said and len(said) == array.ndim else None
-    return Volume(
-        guarded(array, uri),
-        uri=uri,
-        reader="zarr",
-        said_axes=said,
-        axes=axes,
-        chunks=array.chunks,
-        pixel_sizes=sizes,
-        pixel_unit=short_unit(unit),
-    )
+    return array, letters, scales, units.get("x")
 
 
 def _dimension_names(array: Any) -> str | None:
@@ -79,8 +83,18 @@ def _no_image(group: Any, uri: str) -> Invalid:
     """A group is not a volume: say which arrays are inside."""
     import zarr
 
-    members = group.members(max_depth=3)
-    inside = sorted(f"{name} {member.shape}" for name, member in members if isinstance(member, zarr.Array))
+    members = dict(group.members(max_depth=3))
+    images = sorted(
+        name
+        for name, member in members.items()
+        if isinstance(member, zarr.Group) and _multiscales(member.attrs.asdict())
+    )
+    if images:  # the levels inside an image are not listed one by one
+        return Invalid(
+            f"{uri} holds several images: {', '.join(images[:LISTED])}.",
+            hint=f"Say which: {uri.rstrip('/')}/{images[0]}",
+        )
+    inside = sorted(f"{name} {member.shape}" for name, member in members.items() if isinstance(member, zarr.Array))
     if not inside:
         return Invalid(f"{uri} is a zarr group without arrays.")
     more = f" and {len(inside) - LISTED} more" if len(inside) > LISTED else ""

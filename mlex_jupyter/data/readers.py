@@ -5,8 +5,9 @@ A reader is an entry point of `mlex.readers`: a class without arguments that kee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mlex_jupyter.data.places import GROUP, located
 from mlex_jupyter.data.volume import Volume, unreadable
@@ -125,7 +126,7 @@ class TiffReader:
         """Map the file where its pixels lie plainly in a row, else read page by page."""
         from mlex_jupyter.data import tiff
 
-        return _opened(tiff.open_tiff, uri, axes)
+        return opened(tiff.open_tiff, uri, axes)
 
 
 class ZarrReader:
@@ -141,16 +142,14 @@ class ZarrReader:
         """Open the array; chunks are read when asked for."""
         from mlex_jupyter.data import ngff
 
-        return _opened(ngff.open_zarr, uri, axes)
+        return opened(ngff.open_zarr, uri, axes)
 
 
-def _opened(opener: Any, uri: str, axes: str | None) -> Volume:
+def opened(opener: Callable[[str, str | None], Volume], uri: str, axes: str | None) -> Volume:
     """A library's own errors, whatever they are, in one sentence."""
     try:
-        volume = opener(uri, axes)
+        return opener(uri, axes)
     except MlexError:
         raise
     except Exception as error:
         raise unreadable(uri, error) from error
-    assert isinstance(volume, Volume)
-    return volume
