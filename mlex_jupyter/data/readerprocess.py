@@ -1,4 +1,4 @@
-"""The process in which foreign files are opened: `python -m mlex_jupyter.data.readerprocess MEMORY …`, see `main`.
+"""The process in which foreign files are opened: `python -m mlex_jupyter.data.readerprocess LIMITS`.
 
 It answers one request at a time over its standard input and output, has limits, and knows no secrets. Whatever a file
 does to the library that decodes it ends this process at the worst; see `reading` for the caller's side.
@@ -7,6 +7,7 @@ does to the library that decodes it ends this process at the worst; see `reading
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from mlex_jupyter.data.frames import Pipes
 from mlex_jupyter.data.places import Policy, hold_to
+from mlex_jupyter.data.sandbox import confine, connect_only_to
 from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.errors import Invalid, MlexError
 
@@ -138,20 +140,25 @@ def _be_heard(silence_s: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, silence_s * 1.5)
 
 
-def main(shared: str, memory: str, silence: str, niceness: str) -> int:
-    """Answer until the caller is gone; `shared` is the descriptor of the memory for what is found."""
-    memory_bytes, silence_s = int(memory), float(silence)
-    pipes = Pipes(os.dup(0), os.dup(1), int(shared), largest=memory_bytes)
+def main(said: str) -> int:
+    """Answer until the caller is gone, within the limits that it says."""
+    limits = json.loads(said)
+    memory_bytes, silence_s = limits["memory_bytes"], limits["silence_s"]
+    pipes = Pipes(os.dup(0), os.dup(1), limits["shared"], largest=memory_bytes)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # what a library prints is no answer
     os.chdir("/")
-    limit(memory_bytes, int(niceness))
+    policy = Policy(*map(tuple, limits["policy"]))
+    hold_to(policy)
+    if limits["urls"]:
+        connect_only_to(policy.hosts)
+    limit(memory_bytes, limits["niceness"])
+    confine(reads=policy.roots, writes=limits["writes"], urls=limits["urls"])
     shelf = Shelf()
     while True:
         try:
             asked = pipes.receive().said
-            hold_to(Policy(*map(tuple, asked["policy"])))
             _be_heard(silence_s)
             answer(shelf, pipes, asked, silence_s)
         except (EOFError, BrokenPipeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from mlex_jupyter.settings import Settings
 
 PROGRAM = "mlex_jupyter.data.readerprocess"
-IDLE_S = 60.0
-"""How long a process stays when nobody asks."""
 WAITING = 200
 """Requests in front of one reader before the next is refused."""
 KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
@@ -48,11 +47,16 @@ Heard = Callable[[dict[str, Any]], None]
 class Limits(NamedTuple):
     """How many processes there may be of a sort, and what each of them may take."""
 
-    processes: int
+    policy: Policy
     memory_bytes: int
     silence_s: float
-    niceness: int
-    urls: bool
+    processes: int
+    niceness: int = 0
+    idle_s: float = 60
+    """How long a process stays when nobody asks."""
+    urls: bool = False
+    writes: tuple[str, ...] = ()
+    """The folders that it may write to."""
 
 
 class Request(NamedTuple):
@@ -68,11 +72,11 @@ class Reading:
     """What can be asked about files, for the policy of one home."""
 
     def __init__(self, settings: Settings) -> None:
-        self._policy = Policy.of(settings)
         memory_bytes, silence_s = int(settings.reader_memory_gb * 2**30), settings.reader_timeout_s
-        self._looks = Limits(settings.readers, memory_bytes, silence_s, niceness=0, urls=False)
-        self._copies = Limits(1, memory_bytes, silence_s, niceness=10, urls=False)  # nobody who looks waits for these
-        self._measures = self._copies._replace(niceness=15)  # nor who saves labels for a report
+        self._looks = Limits(Policy.of(settings), memory_bytes, silence_s, settings.readers)
+        # Nobody who looks waits for these, nor who saves labels for a report.
+        self._copies = self._looks._replace(processes=1, niceness=10, idle_s=5)
+        self._measures = self._copies._replace(niceness=15)
 
     async def inspect(self, path: str, axes: str | None = None) -> VolumeInfo:
         """What a file says about its volume; Invalid where it is none."""
@@ -104,14 +108,14 @@ class Reading:
     def take_labels(self, dataset: Dataset, path: str, to: Path) -> Counter[tuple[int, int]]:
         """Copy the labels in a file to a folder, and count the pixels of each (z, value) above 0. It waits."""
         asked = {"do": "take_labels", "dataset": _json(dataset), "path": absolute(path), "to": str(to)}
-        found = self._ask(self._copies, path, asked).result().said["found"]
+        found = self._ask(self._copies._replace(writes=(str(to.parent),)), path, asked).result().said["found"]
         return Counter({(z, value): count for z, value, count in found["painted"]})
 
     async def _look(self, path: str, asked: Mapping[str, Any]) -> Frame:
         return await asyncio.wrap_future(self._ask(self._looks, path, asked))
 
     def _ask(self, limits: Limits, path: str, asked: Mapping[str, Any], heard: Heard | None = None) -> Future[Frame]:
-        return _lane(limits._replace(urls=is_url(path))).ask(path, {"policy": self._policy, **asked}, heard)
+        return _lane(limits._replace(urls=is_url(path))).ask(path, asked, heard)
 
 
 class Plane(NamedTuple):
@@ -188,7 +192,7 @@ class Lane:
     def _next(self) -> Request | None:
         with self._asked:
             self._free += 1
-            self._asked.wait_for(lambda: self._requests, IDLE_S)
+            self._asked.wait_for(lambda: self._requests, self._limits.idle_s)
             self._free -= 1
             if self._requests:
                 return self._requests.popleft()
@@ -202,9 +206,8 @@ class Process:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         shared = shared_memory()
-        numbers = (shared, limits.memory_bytes, limits.silence_s, limits.niceness)
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROGRAM, *map(str, numbers)],
+            [sys.executable, "-P", "-m", PROGRAM, json.dumps({"shared": shared, **limits._asdict()})],
             pass_fds=(shared,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -266,4 +269,4 @@ def environment(given: Mapping[str, str], *, urls: bool) -> dict[str, str]:
     """What a reader gets of these variables."""
     begins = ("LC_", *KEPT_FOR_URLS) if urls else ("LC_",)
     kept = {name: value for name, value in given.items() if name in KEPT or name.upper().startswith(begins)}
-    return kept | dict.fromkeys(SINGLE, "1")
+    return kept | dict.fromkeys((*SINGLE, "PYTHONDONTWRITEBYTECODE"), "1")

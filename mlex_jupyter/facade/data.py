@@ -6,7 +6,7 @@ from typing import Any
 
 from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import DataOrder, Dataset, Facets, Lineage
+from mlex_jupyter.types import DataOrder, Dataset, Facets, Lineage, Quality
 from mlex_jupyter.verbs import verb
 
 
@@ -115,6 +115,14 @@ class DataVerbs(Parts):
     async def forget(self, data: str) -> Dataset:
         """List a dataset no more; its file stays where it lies, and registering it again brings everything back."""
         return await self.catalog.forget(data)
+
+    @verb("GET", "/datasets/{data}/quality")
+    async def quality(self, data: str, *, labels: str | None = None, whole: bool = False) -> Quality:
+        """Say what a dataset's values, or the labels painted over it, are like, and what to mind in training."""
+        dataset = await self.catalog.get(data)
+        if labels is not None:
+            return await self.inspections.of_labels(dataset, await self.label_sets.get(data, labels))
+        return await self.inspections.of_dataset(dataset, whole=whole)
 
     @verb("GET", "/lineage/{thing}")
     async def lineage(self, thing: str, *, limit: int = 200) -> Lineage:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from mlex_jupyter.architectures import Architectures
     from mlex_jupyter.catalog import Catalog
     from mlex_jupyter.events import Events
+    from mlex_jupyter.inspections import Inspections
     from mlex_jupyter.jobs import Jobs
     from mlex_jupyter.labels import Labels
     from mlex_jupyter.lineage import Ancestry
     from mlex_jupyter.settings import Settings
+    from mlex_jupyter.sources import Sources
     from mlex_jupyter.store import Store
     from mlex_jupyter.targets import Targets
     from mlex_jupyter.uploads import Uploads
@@ -69,6 +71,13 @@ class Parts:
         return Ancestry(self.store, self.settings.user)
 
     @cached_property
+    def inspections(self) -> Inspections:
+        """What the values of volumes are like."""
+        from mlex_jupyter.inspections import Inspections
+
+        return Inspections(self.settings)
+
+    @cached_property
     def label_sets(self) -> Labels:
         """The label sets."""
         from mlex_jupyter.labels import Labels
@@ -87,7 +96,14 @@ class Parts:
         """The kinds of network."""
         from mlex_jupyter.architectures import Architectures
 
-        return Architectures(self.settings)
+        return Architectures(self.settings, self.sources)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The architectures that people brought as source."""
+        from mlex_jupyter.sources import Sources
+
+        return Sources(self.store, self.settings)
 
     @cached_property
     def job_list(self) -> Jobs:

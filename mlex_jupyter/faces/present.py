@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.ancestry import drawing, tree
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
 from mlex_jupyter.faces.words import clock, plain, plural, size, spans, task_words, words
-from mlex_jupyter.types import Architecture, Code, Job, JobState, Lineage, ModelReport, Record
+from mlex_jupyter.types import Architecture, Code, Job, JobState, Lineage, ModelReport, Quality, Record
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
@@ -154,6 +155,15 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Memory", lambda target: f"{target.memory_gb:.0f} GB", right=True),
         _field("Title", "title"),
     ),
+    "SliceQuality": (
+        Column("Slice", lambda one: str(one.z), right=True),
+        _field("Lowest", "low", right=True),
+        _field("Highest", "high", right=True),
+        _field("Mean", "mean", right=True),
+        Column("Not numbers", lambda one: f"{one.bad:,}" if one.bad else "", right=True),
+        Column("At the ends", lambda one: f"{one.at_ends:,}", right=True),
+        Column("Empty", lambda one: "empty" if one.empty else ""),
+    ),
     "Check": (Column("", _yes), _field("What", "name"), _field("Says", "says")),
     "Event": (
         _field("Id", "id"),
@@ -239,6 +249,17 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("takes", "inputs"),
         _field("gives", "outputs"),
         Column("from", lambda found: f"{_from(found)}, {found.builder}"),
+    ),
+    "Quality": (
+        _field("name", "name"),
+        Column("looked at", qualities.looked_at),
+        Column("values", qualities.values),
+        Column("most", qualities.most),
+        Column("not numbers", qualities.bad),
+        Column("at the ends", qualities.at_ends),
+        Column("classes", qualities.classes),
+        Column("histogram", lambda found: qualities.bars(found.histogram)),
+        Column("to mind", lambda found: Lines(found.warnings or ("Nothing stands out.",))),
     ),
     "ModelReport": (
         _field("name", "name"),
@@ -385,6 +406,7 @@ BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Comparison": comparison,
     "FitReport": lambda report: grid(report.checks),
     "ModelReport": lambda report: grid(report.checks),
+    "Quality": lambda found: grid(qualities.notable(found)),
     "ZooPage": lambda page: grid(page.entries) if page.entries else None,
 }
 
@@ -414,6 +436,8 @@ def record_html(record: Record) -> str:
     if isinstance(record, ModelReport):
         return report_html(record)
     table = html_facts(facts(record))
+    if isinstance(record, Quality):
+        table += qualities.drawing(record)
     below = BELOW.get(type(record).__name__, lambda _: None)(record)
     return table + html_grid(below) if below else table
 
