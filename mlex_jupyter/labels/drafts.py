@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from mlex_jupyter.labels import ledger
 from mlex_jupyter.labels.bases import Bases
 from mlex_jupyter.labels.tiles import EMPTY, Bytes, Change, Place, counted, extent, pack, unpack
 from mlex_jupyter.tables import Row, label_changes, label_drafts, label_slices, label_strokes, label_tiles
@@ -94,36 +95,10 @@ def put_on(tx: Connection, base: LabelSet, shape: tuple[int, int, int], balance:
     live = label_strokes.c.state.in_(("done", "undone"))
     tx.execute(update(label_strokes).where(label_strokes.c.labels == base.id, live).values(state="settled"))
     put_counts(tx, base.id, balance)
-    add_history(tx, base.id, number, kind=kind, state="settled", author=base.author or "", tiles=[])
+    ledger.add_history(tx, base.id, number, kind=kind, state="settled", author=base.author or "", tiles=[])
     found = find(tx, base.id)
     assert found is not None
     return found
-
-
-def add_history(
-    tx: Connection,
-    labels: str,
-    number: int,
-    *,
-    kind: str,
-    state: str,
-    author: str,
-    tiles: Iterable[Place],
-    **more: Any,
-) -> None:
-    """Write down what happened to a draft."""
-    tx.execute(
-        insert(label_strokes).values(
-            labels=labels,
-            number=number,
-            kind=kind,
-            state=state,
-            author=author,
-            tiles=[list(place) for place in tiles],
-            time=time.time(),
-            **more,
-        )
-    )
 
 
 # ---------------------------------------------------------------- tiles
@@ -249,15 +224,3 @@ def put_counts(tx: Connection, labels: str, balance: Balance) -> None:
     ]
     if rows:
         tx.execute(insert(label_slices), rows)
-
-
-def steps(tx: Connection, labels: str, author: str) -> tuple[int, int, int]:
-    """How many of somebody's strokes can be taken back, how many done again, and how many of all were refused."""
-    strokes = label_strokes.c
-    query = (
-        select(strokes.state, func.count())
-        .where(strokes.labels == labels, strokes.author == author, strokes.state.in_(("done", "undone", "refused")))
-        .group_by(strokes.state)
-    )
-    found = {state: int(count) for state, count in tx.execute(query)}
-    return found.get("done", 0), found.get("undone", 0), found.get("refused", 0)

@@ -252,7 +252,7 @@ class Labels:
 
     def _set_classes(self, tx: Connection, labels_id: str, classes: Sequence[ClassInfo]) -> None:
         from mlex_jupyter.events import append
-        from mlex_jupyter.labels import drafts
+        from mlex_jupyter.labels import drafts, ledger
 
         draft = drafts.find(tx, labels_id, lock=True)
         assert draft is not None
@@ -271,7 +271,7 @@ class Labels:
         number = draft.number + 1
         values = {"classes": [found.model_dump() for found in classes], "number": number, "changed": number}
         tx.execute(update(label_drafts).where(label_drafts.c.labels == labels_id).values(**values))
-        drafts.add_history(tx, labels_id, number, kind="classes", state="settled", author=self.user, tiles=[])
+        ledger.add_history(tx, labels_id, number, kind="classes", state="settled", author=self.user, tiles=[])
         append(tx, labels_id, "painted", {"number": number, "change": "classes", "author": self.user, "slices": []})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from mlex_jupyter.errors import Invalid
-from mlex_jupyter.labels import drafts
+from mlex_jupyter.labels import drafts, ledger
 from mlex_jupyter.labels.bases import Bases, Packed, lines
 from mlex_jupyter.labels.drafts import Balance, Working
 from mlex_jupyter.labels.tiles import EMPTY, SIDE, Bytes, Place, cut, extent, pack, unpack
@@ -26,7 +26,7 @@ Rows = Mapping[Place, tuple[int, bytes | None]]
 
 def overview(tx: Connection, draft: Working, author: str) -> Draft:
     """How a draft stands, for one person."""
-    undo, redo, refused = drafts.steps(tx, draft.labels, author)
+    undo, redo, refused = ledger.steps(tx, draft.labels, author)
     return Draft(
         labels=draft.labels,
         name=draft.name,
