@@ -24,24 +24,27 @@ from mlex_jupyter.errors import Invalid, NotFound, Unavailable, nearest
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.types import Architecture, Params
+from mlex_jupyter.sources import Sources
+from mlex_jupyter.types import Architecture, Code, Params
 
 DESCRIBE_S = 60
 TRY_AGAIN_AFTER_S = 600
 
 
 class Architectures:
-    """The architectures of this installation."""
+    """The architectures of this installation, and those that people brought as source."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Sources) -> None:
         self.settings = settings
+        self.sources = sources
         self._describing = asyncio.Lock()
         self._described: dict[str, dict[str, Any]] = {}
 
     async def all(self) -> list[Architecture]:
         """All that can be described; a broken plugin is left out, and `broken()` says why."""
         described = await self._describe()
-        return [Architecture.model_validate(found) for found in described.values() if "error" not in found]
+        installed = [Architecture.model_validate(found) for found in described.values() if "error" not in found]
+        return installed + await self.sources.all()
 
     async def broken(self) -> dict[str, str]:
         """The architectures that cannot be used, with one sentence each."""
@@ -49,14 +52,21 @@ class Architectures:
 
     async def get(self, name: str) -> Architecture:
         """One architecture by its name."""
+        return (await self.buildable(name))[0]
+
+    async def buildable(self, name: str) -> tuple[Architecture, Code | None]:
+        """One architecture, with its source where somebody brought it."""
+        if name not in entry_points("mlex.models") and (brought := await self.sources.find(name)) is not None:
+            return brought
         described = await self._describe()
         if name not in described:
-            hint = nearest(name, described) or "List them with `mlex architectures`."
+            known = [*described, *(one.name for one in await self.sources.all())]
+            hint = nearest(name, known) or "List them with `mlex architectures`."
             raise NotFound(f"There is no architecture {name!r}.", hint=hint)
         found = described[name]
         if "error" in found:
             raise Unavailable(f"The architecture {name} cannot be used: {found['error']}", hint="Run `mlex doctor`.")
-        return Architecture.model_validate(found)
+        return Architecture.model_validate(found), None
 
     async def _describe(self) -> dict[str, dict[str, Any]]:
         """Every architecture's description, from the cache where its package has not changed."""

@@ -27,6 +27,7 @@ from mlex_jupyter.faces.present import as_json
 from mlex_jupyter.faces.watch import StopWaiting, teller
 from mlex_jupyter.faces.words import words
 from mlex_jupyter.lab import connect
+from mlex_jupyter.own import NETWORK, brought, is_own
 from mlex_jupyter.verbs import Verb
 from mlex_jupyter.yamls import yaml_mapping
 
@@ -115,6 +116,8 @@ class Magic:
         if isinstance(value, tuple):
             return tuple(self._object(verb, parameter, item) for item in value)
         found = self.shell.user_ns.get(value) if isinstance(value, str) else None
+        if parameter in NETWORK and is_own(found) and "__mlex__" in vars(found):
+            return brought(verb, {parameter: found}, sync.listed)[parameter]
         if not isinstance(found, kinds(verb, parameter)) or reference(found, parameter) is None:
             return value
         return found

@@ -32,7 +32,7 @@ def _several(separator: str) -> BeforeValidator:
 
 
 Folders = Annotated[tuple[Annotated[Path, AfterValidator(absolute)], ...], NoDecode, _several(os.pathsep)]
-Hosts = Annotated[tuple[str, ...], NoDecode, _several(",")]
+Words = Annotated[tuple[str, ...], NoDecode, _several(",")]
 
 
 class Settings(BaseSettings):
@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     reader_memory_gb: float = Field(4, gt=0, description="Memory that one of them may use.")
     reader_timeout_s: float = Field(60, gt=0, description="How long one may be silent before its read is given up.")
     roots: Folders = Field((), description="Folders with data that may be opened; none for all that the user may read.")
-    allowed_hosts: Hosts = Field((), description="Hosts of this machine or its own network that URLs may name.")
+    allowed_hosts: Words = Field((), description="Hosts of this machine or its own network that URLs may name.")
+
+    trusted: Words = Field((), description="People whose source may run in your jobs: networks that they brought.")
 
     @classmethod
     def settings_customise_sources(
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
         said = self.model_dump() | {
             "roots": os.pathsep.join(map(str, self.roots)) or None,
             "allowed_hosts": ",".join(self.allowed_hosts) or None,
+            "trusted": ",".join(self.trusted) or None,
         }
         return {f"MLEX_{name.upper()}": str(value) for name, value in said.items() if value is not None}
 

@@ -23,7 +23,7 @@ from mlex_jupyter.faces.outline import functions
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.watch import Teller
-    from mlex_jupyter.types import Job
+    from mlex_jupyter.types import Code, Job
     from mlex_jupyter.verbs import Verb
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ OTHERS = {
     **dict.fromkeys(ERRORS, "errors"),
     **dict.fromkeys(TYPES.split(", "), "types"),
 }
+
+
+OWN = ("model",)
+"""Verbs that take, besides names, what a person wrote."""
 
 
 class Engine:
@@ -182,12 +186,31 @@ def call(
     found = getattr(here.mlex, verb.name)(**arguments)
     if inspect.isasyncgen(found):
         return here.iterate(found)
-    result = here.run(found)
     if not wait:
-        return shown(result)
+        return shown(_heard(here, found, tell))
+    result = here.run(found)
     if begun:
         begun(result)
     return waiting(here, result, tell)
+
+
+def _heard(here: Engine, work: Coroutine[Any, Any, Any], tell: Callable[[], Teller]) -> Any:
+    """What the work gives; what it tells meanwhile is shown."""
+    from mlex_jupyter.telling import heard_by
+
+    teller: Teller | None = None
+
+    def say(line: str) -> None:
+        nonlocal teller
+        teller = teller or tell()
+        teller.say(line, step=False)
+
+    try:
+        with heard_by(say):
+            return here.run(work)
+    finally:
+        if teller is not None:
+            teller.end()
 
 
 def shown(result: Any) -> Any:
@@ -209,6 +232,7 @@ def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.arguments import check
     from mlex_jupyter.faces.watch import teller
+    from mlex_jupyter.own import brought
     from mlex_jupyter.verbs import table
 
     verb = table(Mlex)[name]
@@ -223,7 +247,8 @@ def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
         if twice := bound.keys() & given.keys():
             raise TypeError(f"{name} is given {' and '.join(sorted(twice))} twice")
         try:
-            return call(verb, check(verb, {**bound, **given}), teller, here=where())
+            meant = brought(verb, {**bound, **given}, lambda code: listed(code, where()))
+            return call(verb, check(verb, meant), teller, here=where())
         except MlexError as error:
             if error.hint:
                 error.add_note(error.hint)
@@ -237,8 +262,21 @@ def plainly(name: str, where: Callable[[], Engine]) -> Callable[..., Any]:
     return plain
 
 
+def listed(code: Code, here: Engine | None = None) -> str:
+    """The name under which a network of one's own is listed, once it has passed its checks."""
+    here = here or engine()
+    return here.run(here.mlex.ingest(code)).name
+
+
+def shown_model(*args: Any, **given: Any) -> Any:
+    """The verb `model`, whose name a decorator shares."""
+    return _function("model")(*args, **given)
+
+
 def public(name: str) -> Any:
     """What `mlex.NAME` is: a verb, a type, an error, or a module that was imported."""
+    if name in OWN:
+        return getattr(import_module("mlex_jupyter.own"), name)
     if name in functions():
         return _function(name)
     if name in OTHERS:

@@ -24,9 +24,11 @@ from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import Row, aliases, models
-from mlex_jupyter.types import NAME, Job, JobFile, Model, Trained, TrainedOn, ZooPage, invalid, new_id, now
+from mlex_jupyter.types import NAME, Code, Job, JobFile, Model, Trained, TrainedOn, ZooPage, invalid, new_id, now
 
 NEAR_AMONG = 2000
+SOURCE = "model_source.py"
+"""What a run leaves beside its weights, where its network came as source."""
 
 
 class Zoo:
@@ -96,14 +98,15 @@ class Zoo:
     def trained(self, model: Model) -> Trained:
         """A published model as prediction loads it: its weights are a blob of this home."""
         entry = entry_points("mlex.models").get(model.architecture)
-        if entry is None:
+        builder = model.builder or (entry and entry.value)
+        if builder is None:
             raise Unavailable(
                 f"{model.name} needs the architecture {model.architecture}, which is not installed here.",
                 hint="Install the package that it came from.",
             )
         return Trained(
             architecture=model.architecture,
-            builder=entry.value,
+            builder=builder,
             params=model.params,
             channels=model.channels,
             classes=model.classes,
@@ -111,6 +114,21 @@ class Zoo:
             weights=str(self.blobs.path(model.weights)),
             source=model.id,
         )
+
+    async def code(self, model: Model) -> Code | None:
+        """The source that a model brings, if this person trusts its owner; None where its architecture is installed."""
+        if model.code is None:
+            return None
+        self.architectures.sources.check_trusted(model.owner, model.name)
+        return await self.source(model)
+
+    async def source(self, model: Model) -> Code:
+        """The same, to be read."""
+        if model.code is None or model.builder is None:
+            hint = f"Its architecture, {model.architecture}, is installed."
+            raise NotFound(f"{model.name} brings no source.", hint=hint)
+        await asyncio.to_thread(self.blobs.verify, model.code)
+        return Code(name=model.builder.partition(":")[2], text=self.blobs.path(model.code).read_text())
 
     async def names(self) -> list[str]:
         """The names of the newest models, to compare one with that was mistyped."""
@@ -174,6 +192,11 @@ class Zoo:
         weights = await asyncio.to_thread(self.blobs.put, Path(trained.weights))
         if file.data is None or file.labels is None:
             raise Invalid(f"{job.name} names no data or labels, so it is no training.")
+        if file.code is not None:
+            code = await asyncio.to_thread(self.blobs.put, Path(trained.weights).with_name(SOURCE))
+            if code != f"sha256:{file.code.sha256}":
+                raise Conflict(f"The source in the folder of {job.name} was changed.", hint="Train again.")
+            card |= {"code": code, "builder": trained.builder}
         shared = ("architecture", "params", "channels", "preprocessing", "classes")
         kind = file.architecture
         return await self.add(

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mlex_jupyter.errors import Invalid, nearest
-from mlex_jupyter.types import Architecture, Dataset, Job, LabelSet, Model, Record, TargetInfo, ZooEntry, invalid
+from mlex_jupyter.types import Architecture, Code, Dataset, Job, LabelSet, Model, Record, TargetInfo, ZooEntry, invalid
 from mlex_jupyter.verbs import Parameter, Verb
 
 
@@ -79,7 +79,7 @@ def _named(verb: Verb, parameter: str, value: Any) -> Any:
     meant = kinds(verb, parameter)
     if isinstance(value, list | tuple):
         return tuple(_named(verb, parameter, item) for item in value)
-    if not meant or not isinstance(value, Record):
+    if not meant or not isinstance(value, Record) or isinstance(value, Code):
         return value
     if isinstance(value, meant) and (name := reference(value, parameter)) is not None:
         return name

@@ -185,6 +185,7 @@ ABOUT = {
     "remove_meta": "The key of a note to take away, as often as wanted.",
     "remove_tags": "A tag to take away, as often as wanted.",
     "rename": "Its new name.",
+    "repair": "Make the database anew first, from backup, journal and job folders; the old one is kept.",
     "retries": "How often to start it again after it vanished.",
     "run": "A run, by id or name; `mlex jobs` lists them.",
     "runs": "Runs, by id or name.",

@@ -24,6 +24,8 @@ from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.types import Architecture, ArrayContract
 
 GROUP = "mlex.models"
+PLAIN = (bool, int, float, str)
+"""Where a parameter says no type, its default does, if it is one of these."""
 
 
 def describe(name: str) -> dict[str, JsonValue]:
@@ -47,18 +49,22 @@ def find(name: str) -> EntryPoint:
 
 def of_entry_point(point: EntryPoint) -> Architecture:
     """The architecture that an entry point names."""
-    builder = point.load()
-    promise = contract(builder)
+    version = point.dist.version if point.dist else ""
+    return of_builder(
+        point.load(), name=point.name, builder=point.value, distribution=distribution(point), version=version
+    )
+
+
+def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
+    """The architecture that a builder makes."""
+    promise = contract(built_by)
     return Architecture(
-        name=point.name,
         title=promise.title,
         description=promise.description,
-        params_schema=params_schema(builder),
+        params_schema=params_schema(built_by),
         inputs=ArrayContract(axes="cyx", channels=promise.channels, divisible_by=promise.divisible_by),
         outputs=ArrayContract(axes="cyx", divisible_by=promise.divisible_by),
-        builder=point.value,
-        distribution=distribution(point),
-        version=point.dist.version if point.dist else "",
+        **where,
     )
 
 
@@ -72,20 +78,25 @@ def params_schema(builder: Callable[..., Any]) -> dict[str, JsonValue]:
 
 
 def _network_params(builder: Callable[..., Any]) -> type[BaseModel]:
-    """A model with one field for each parameter of the builder."""
+    """A model with one field for each parameter of the builder: a function, or a class's own `__init__`."""
     signature = inspect.signature(builder).parameters
-    hints = typing.get_type_hints(builder, include_extras=True)
+    said = builder.__init__ if inspect.isclass(builder) else builder
+    hints = typing.get_type_hints(said, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in signature.items():
         if name in GIVEN:
             continue
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
             raise Invalid(f"Its builder takes {parameter}; only parameters with a name of their own make a form.")
-        if name not in hints or parameter.default is parameter.empty:
-            raise Invalid(f"Its parameter {name} has no type or no default.")
-        fields[name] = (hints[name], parameter.default)
+        kind = hints.get(name, type(parameter.default))
+        if parameter.default is parameter.empty or (kind not in PLAIN and name not in hints):
+            raise Invalid(f"Its parameter {name} has no type or no default.", hint=f"As in: {name}: int = 4")
+        fields[name] = (kind, parameter.default)
     if missing := [name for name in GIVEN if name not in signature]:
-        raise Invalid(f"Its builder takes no {missing[0]}.")
+        raise Invalid(
+            f"Its builder takes no {missing[0]}.",
+            hint="The data decides channels and classes: take both as parameters.",
+        )
     return create_model("Network", __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
 
 

@@ -37,6 +37,7 @@ def main(folder_path: str, number: int) -> int:
     attempt.listen()
     try:
         hold_to(Policy.of(Settings.load()))
+        bring_code(attempt)
         result = work(attempt)(attempt)
         failpoint("worker.before_result")
         folder.finish(result)
@@ -55,6 +56,15 @@ def main(folder_path: str, number: int) -> int:
         traceback.print_exc()
         message, hint = in_plain_words(error)
         return _end(attempt, JobState.FAILED, FAILED, message, hint)
+
+
+def bring_code(attempt: Attempt) -> None:
+    """Load the source that came with the job, for its network's builder to be found."""
+    if attempt.job.code is not None:
+        from mlex_jupyter.learn import brought
+
+        brought.keep_and_load(attempt.job.code, attempt.path)
+        brought.load_builder(attempt.job.code)
 
 
 def work(attempt: Attempt) -> Callable[[Attempt], Result]:

@@ -39,6 +39,8 @@ class Architecture(Record):
     """Where it is defined: `module:function`."""
     distribution: str
     version: str
+    owner: str | None = None
+    """Who brought its source; None where a package did."""
 
 
 class Preprocessing(Record):
@@ -84,6 +86,10 @@ class Model(Record):
     params: Params
     weights: str
     """The blob's address: `sha256:…`."""
+    code: str | None = None
+    """The blob of its network's source, where its owner brought it. It runs wherever the model is used."""
+    builder: str | None = None
+    """What that source builds it with: `module:name`."""
     channels: int = 1
     preprocessing: Preprocessing
     classes: tuple[ClassInfo, ...]

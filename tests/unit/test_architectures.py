@@ -15,6 +15,8 @@ import pytest
 from mlex_jupyter.architectures import Architectures, complete_params, describe
 from mlex_jupyter.errors import Invalid, NotFound, Unavailable
 from mlex_jupyter.plugins import entry_points
+from mlex_jupyter.sources import Sources
+from mlex_jupyter.store import Store
 from mlex_jupyter.types import Architecture, ArrayContract
 from tests.engine import settings_of
 
@@ -53,7 +55,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 @pytest.fixture
 def known(home: Path, described: Path) -> Architectures:
     shutil.copytree(described, home / "cache")
-    return Architectures(settings_of(home))
+    settings = settings_of(home)
+    return Architectures(settings, Sources(Store.open(settings), settings))
 
 
 # ---------------------------------------------------------------- architectures

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, update
 from mlex_jupyter.architectures import Architectures
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, Unavailable
 from mlex_jupyter.events import Events
+from mlex_jupyter.sources import Sources
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import models, zoo_index, zoo_metrics
 from mlex_jupyter.types import (
@@ -37,7 +38,7 @@ async def zoo(home: Path, described: Path) -> AsyncIterator[Zoo]:
     shutil.copytree(described, home / "cache")
     settings = settings_of(home)
     store = Store.open(settings)
-    yield Zoo(store, settings, Architectures(settings))
+    yield Zoo(store, settings, Architectures(settings, Sources(store, settings)))
     store.close()
 
 
