@@ -56,7 +56,7 @@ def hold_to(policy: Policy) -> None:
 
 
 def check_path(path: str | Path) -> None:
-    """Forbidden where a path really lies outside of the folders that are allowed; Invalid for what is no plain file or folder.
+    """Forbidden where a path really lies outside of the folders that are allowed; Invalid for a pipe or a device.
 
     Links and `..` are followed before anything is compared.
     """

@@ -176,16 +176,14 @@ class Lane:
                 continue
             try:
                 process = process or Process(self._limits)
-                request.found.set_result(process.ask(request))
-            except MlexError as error:
-                request.found.set_exception(error)
+                found = process.ask(request)
             except BaseException as error:
+                if process and (process.gone or not isinstance(error, MlexError)):
+                    process.end()
+                    process = None
                 request.found.set_exception(error)
-                if process:
-                    process.gone = True
-            if process and process.gone:
-                process.end()
-                process = None
+            else:
+                request.found.set_result(found)
         if process:
             process.end()
 
