@@ -18,7 +18,6 @@ from pydantic import JsonValue
 from sqlalchemy import Connection
 
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, Stale
-from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.labels import drafts, ledger, turns
 from mlex_jupyter.labels.bases import Bases
 from mlex_jupyter.labels.drafts import Canvas, Working
@@ -164,9 +163,7 @@ class Strokes:
 
             return work(tx, now, look)
 
-        done = await self.store.write(change)
-        failpoint("strokes.committed")
-        return done
+        return await self.store.write(change)
 
 
 def _lacks(rows: drafts.TileRows, place: Place) -> bool:
