@@ -7,6 +7,7 @@ it costs nothing and the first request does not wait either.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -110,6 +111,38 @@ class RestHandler(APIHandler):
         self._send(refusal(status_code, kwargs["exc_info"][1] if "exc_info" in kwargs else None))
 
 
+class DocsHandler(JupyterHandler):
+    """What the routes are: a page to read, and the OpenAPI document that it is made of."""
+
+    auth_resource = "mlex"
+
+    @property
+    def content_security_policy(self) -> str:
+        """Nothing but what stands in the page."""
+        from mlex_jupyter.server.docs import policy
+
+        return policy()
+
+    @web.authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self, what: str) -> None:
+        """The page, or the document."""
+        if "token" in self.request.query_arguments:  # it has become a cookie, and need not stay in the address
+            return self.redirect(self.request.path)
+        base = url_path_join(self.base_url, BASE)
+        at = f"{self.request.protocol}://{self.request.host}{base}"
+        self.set_header("Content-Type", "application/json" if what == "openapi.json" else "text/html; charset=utf-8")
+        self.finish(await asyncio.to_thread(_written, what, base, at))
+
+
+def _written(what: str, base: str, at: str) -> str:
+    from mlex_jupyter.server.docs import page
+    from mlex_jupyter.server.openapi import document
+
+    found = {**document(), "servers": [{"url": base}]}
+    return json.dumps(found) if what == "openapi.json" else page(found, at)
+
+
 class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
     """The events after an id, as they happen: each message is a JSON array."""
 
@@ -165,6 +198,7 @@ def load(server: Any) -> None:
         ".*$",
         [
             (url_path_join(base, "stream"), StreamHandler, {"later": later}),
+            (url_path_join(base, "(docs|openapi[.]json)"), DocsHandler),
             (url_path_join(base, "(.*)"), RestHandler, {"later": later}),
         ],
     )

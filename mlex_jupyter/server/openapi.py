@@ -11,6 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from mlex_jupyter import __version__
 from mlex_jupyter.app import Mlex
+from mlex_jupyter.faces.grammar import ABOUT
+from mlex_jupyter.faces.outline import NOUNS
 from mlex_jupyter.server.extension import BASE
 from mlex_jupyter.types import Event, Job, Problem
 from mlex_jupyter.verbs import Parameter, Verb, table
@@ -76,6 +78,7 @@ def _operation(verb: Verb, schemas: _Schemas) -> dict[str, Any]:
     others = [parameter for parameter in verb.parameters if parameter.name not in in_path]
     operation: dict[str, Any] = {
         "operationId": verb.name,
+        "tags": [NOUNS[verb.function.__module__.rpartition(".")[2]]],
         "summary": verb.help,
         "parameters": [
             _parameter(parameter, "path", schemas) for parameter in verb.parameters if parameter.name in in_path
@@ -100,6 +103,7 @@ def _parameter(parameter: Parameter, place: str, schemas: _Schemas) -> dict[str,
         "name": parameter.name,
         "in": place,
         "required": place == "path" or parameter.required,
+        "description": ABOUT.get(parameter.name, ""),
         "schema": _with_default(parameter, schemas),
     }
 
@@ -107,7 +111,10 @@ def _parameter(parameter: Parameter, place: str, schemas: _Schemas) -> dict[str,
 def _object(parameters: list[Parameter], schemas: _Schemas) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {parameter.name: _with_default(parameter, schemas) for parameter in parameters},
+        "properties": {
+            parameter.name: {**_with_default(parameter, schemas), "description": ABOUT.get(parameter.name, "")}
+            for parameter in parameters
+        },
         "required": [parameter.name for parameter in parameters if parameter.required],
         "additionalProperties": False,
     }
@@ -124,6 +131,7 @@ def _picture(path: str, name: str, says: str, query: tuple[str, ...]) -> dict[st
     in_path = re.findall(r"\{(\w+)\}", path)
     return {
         "operationId": name,
+        "tags": ["Pictures"],
         "summary": says,
         "parameters": [
             *({"name": part, "in": "path", "required": True, "schema": {"type": "string"}} for part in in_path),

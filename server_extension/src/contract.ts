@@ -28,11 +28,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the datasets whose name or tag matches. */
+        /** List the datasets that match: words of name, tags, file, description and notes, and filters. */
         get: operations["data"];
         put?: never;
         /** Register a volume (zarr, NumPy or TIFF) under a name, where it lies. */
         post: operations["register"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the datasets that match, by tag, reader, type, axes, owner and notes. */
+        get: operations["facets"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -50,6 +67,160 @@ export interface paths {
         get: operations["dataset"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Correct what is said of a dataset: its name, tags, notes, description or pixel size. */
+        post: operations["edit_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/forget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** List a dataset no more; its file stays where it lies, and registering it again brings everything back. */
+        post: operations["forget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say what a dataset's values, or the labels painted over it, are like, and what to mind in training. */
+        get: operations["quality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/lineage/{thing}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what a dataset, label set, model or run was made from, and what was made from it. */
+        get: operations["lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the uploads that are on their way. */
+        get: operations["uploads"];
+        put?: never;
+        /** Say which files will come; their pieces are sent one by one. */
+        post: operations["begin_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{upload}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say how far an upload is: where to go on, file by file. */
+        get: operations["upload_so_far"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{upload}/pieces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Append a piece to a file; one that is there already changes nothing. */
+        post: operations["send_piece"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{upload}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a dataset of an upload that is whole. */
+        post: operations["finish_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{upload}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop an upload and remove what is there of it. */
+        post: operations["discard_upload"];
         delete?: never;
         options?: never;
         head?: never;
@@ -74,6 +245,212 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/datasets/{data}/labels/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make an empty label set with its classes, ready to be painted. */
+        post: operations["create_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/classes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, recolour, add or remove classes: say all that there are to be. */
+        post: operations["set_classes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how the draft of a label set stands: classes, what is unsaved, what can be undone. */
+        get: operations["draft"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/strokes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what happened to a draft, the newest first; with --refused, the strokes that wait for you. */
+        get: operations["strokes"];
+        put?: never;
+        /** Paint a stroke; when this returns, it is not lost any more. Over a newer tile it is a conflict, and kept. */
+        post: operations["paint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/strokes/{stroke}/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Paint a stroke that was refused over what is there now. */
+        post: operations["paint_again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/strokes/{stroke}/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forget a stroke that was refused. */
+        post: operations["drop_stroke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take your last stroke back; what somebody painted over since is left alone. */
+        post: operations["undo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/redo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Do the stroke again that you took back. */
+        post: operations["redo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/slice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the labels of a slice: those of the draft, or of a version. */
+        get: operations["label_slice"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/balance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the labelled pixels of each slice, by class; in the draft, or in a version. */
+        get: operations["label_balance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the versions of a label set, the newest first. */
+        get: operations["label_versions"];
+        put?: never;
+        /** Keep the draft as a version that never changes; a training does so by itself. */
+        post: operations["save_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/versions/{version}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put an old version on top, as the newest; what was painted since is kept as a version too. */
+        post: operations["restore_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -92,6 +469,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/zoo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Search the zoo page by page: what was found, how much there is, and where the next page begins. */
+        get: operations["search_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models/{name}": {
         parameters: {
             query?: never;
@@ -99,10 +493,44 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show one published model. */
+        /** Show one published model: `pores`, `pores@3` or `pores@champion`. */
         get: operations["model"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the versions of a model, the newest first. */
+        get: operations["model_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say whether a model, a finished run or an architecture suits data, before anything is submitted. */
+        post: operations["fits"];
         delete?: never;
         options?: never;
         head?: never;
@@ -119,7 +547,8 @@ export interface paths {
         /** List the architectures with the form of their parameters. */
         get: operations["architectures"];
         put?: never;
-        post?: never;
+        /** Check source and, if it passes, list it; the same text again is the same version. */
+        post: operations["bring"];
         delete?: never;
         options?: never;
         head?: never;
@@ -137,6 +566,176 @@ export interface paths {
         get: operations["architecture"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change what a model's card says; what is left out stays. */
+        post: operations["edit_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/alias": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a word stand for a version of a model: `mlex alias pores champion --version 3`, then `pores@champion`. */
+        post: operations["alias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** List a version of a model no longer; what names it exactly still loads it. */
+        post: operations["withdraw_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** List a withdrawn version again. */
+        post: operations["restore_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write a published model as a package of bioimage.io, after it was tried on a slice. */
+        post: operations["export_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/packages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add the model of a bioimage.io package to the zoo, if its weights can be used without running anything. */
+        post: operations["import_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/packages/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what a bioimage.io package holds, and whether it can be used here. */
+        post: operations["inspect_package"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try an architecture by its name, or source, in a process of its own. */
+        post: operations["examine"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/source/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Print the source that an architecture, or a model in the zoo, brings. */
+        get: operations["source"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/architectures/{name}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** List an architecture that you brought no longer; runs and models made with it keep their source. */
+        post: operations["withdraw"];
         delete?: never;
         options?: never;
         head?: never;
@@ -238,6 +837,40 @@ export interface paths {
         };
         /** Read a piece of a job's log; a negative offset counts from the end. */
         get: operations["log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/experiments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the experiments, with how many runs each has and which did best. */
+        get: operations["experiments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show runs side by side: the parameters that differ, and their metrics, the best marked. */
+        get: operations["compare"];
         put?: never;
         post?: never;
         delete?: never;
@@ -373,6 +1006,11 @@ export interface components {
              */
             task: "segmentation";
             /**
+             * Framework
+             * @default pytorch
+             */
+            framework: string;
+            /**
              * Params Schema
              * @description JSON Schema of network and training parameters; `x-group` is "network" or "training".
              */
@@ -390,6 +1028,12 @@ export interface components {
             distribution: string;
             /** Version */
             version: string;
+            /**
+             * Owner
+             * @description Who brought its source; None where a package did.
+             * @default null
+             */
+            owner: string | null;
         };
         /**
          * ArrayContract
@@ -414,6 +1058,20 @@ export interface components {
              * @default 1
              */
             divisible_by: string;
+        };
+        /**
+         * Block
+         * @description A square of a slice's labels; it is smaller at the slice's lower and right edge.
+         */
+        Block: {
+            /** Row */
+            row: number;
+            /** Column */
+            column: number;
+            /** Version */
+            version: number;
+            /** Values */
+            values: string;
         };
         /**
          * Check
@@ -444,6 +1102,46 @@ export interface components {
             name: string;
             /** Color */
             color: string;
+        };
+        /**
+         * Code
+         * @description The text of a module, and the name in it that is meant: what travels where others would pickle.
+         */
+        Code: {
+            /**
+             * Name
+             * @description A class or function of the text; empty for a script, which is meant as a whole.
+             * @default
+             */
+            name?: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * Comparison
+         * @description Runs side by side: only what differs, and how they did.
+         */
+        Comparison: {
+            /**
+             * Runs
+             * @description Their names.
+             */
+            runs: string[];
+            /** Ids */
+            ids: string[];
+            /** States */
+            states: components["schemas"]["JobState"][];
+            /** Took S */
+            took_s: (number | null)[];
+            /** Differences */
+            differences: components["schemas"]["Difference"][];
+            /**
+             * Same
+             * @description How many parameters are the same in all.
+             */
+            same: number;
+            /** Metrics */
+            metrics: components["schemas"]["Measured"][];
         };
         /**
          * Dataset
@@ -510,6 +1208,27 @@ export interface components {
              */
             tags: string[];
             /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Meta
+             * @description What people noted about it, by their own keys: beamline, sample, scan.
+             * @default {}
+             */
+            meta: {
+                [key: string]: string;
+            };
+            /**
+             * Owner
+             * @description Who registered it, or asked for the job that made it.
+             * @default null
+             */
+            owner: string | null;
+            /** @default null */
+            provenance: components["schemas"]["Provenance"] | null;
+            /**
              * Project
              * @default null
              */
@@ -519,6 +1238,73 @@ export interface components {
              * Format: date-time
              */
             created: string;
+        };
+        /**
+         * Difference
+         * @description Something in which runs differ, with what each of them has.
+         */
+        Difference: {
+            /** Name */
+            name: string;
+            /**
+             * Values
+             * @description In the order of the runs; None where one has no such thing.
+             */
+            values: components["schemas"]["JsonValue"][];
+        };
+        /**
+         * Draft
+         * @description The working copy of a label set: its newest version, and what was painted since.
+         */
+        Draft: {
+            /** Labels */
+            labels: string;
+            /** Name */
+            name: string;
+            /** Dataset */
+            dataset: string;
+            /**
+             * Shape
+             * @description z, y and x.
+             */
+            shape: [
+                number,
+                number,
+                number
+            ];
+            /**
+             * Tile
+             * @description The side of a tile in pixels.
+             */
+            tile: number;
+            /** Classes */
+            classes: components["schemas"]["ClassInfo"][];
+            /**
+             * Version
+             * @description The version that it stands on.
+             */
+            version: number;
+            /**
+             * Number
+             * @description That of the last change; it only grows.
+             */
+            number: number;
+            /**
+             * Unsaved
+             * @description Whether something was changed since that version.
+             */
+            unsaved: boolean;
+            /** Undo */
+            undo: number;
+            /** Redo */
+            redo: number;
+            /**
+             * Refused
+             * @description How many strokes were refused and wait to be painted again or dropped.
+             */
+            refused: number;
+            /** Changed */
+            changed: string | null;
         };
         /**
          * Event
@@ -548,6 +1334,133 @@ export interface components {
             };
         };
         /**
+         * Experiment
+         * @description Runs that belong together.
+         */
+        Experiment: {
+            /** Name */
+            name: string;
+            /** Runs */
+            runs: number;
+            /** Done */
+            done: number;
+            /**
+             * Running
+             * @description Those that have not ended.
+             */
+            running: number;
+            /**
+             * Best
+             * @description The run with the highest Dice.
+             * @default null
+             */
+            best: string | null;
+            /**
+             * Dice
+             * @default null
+             */
+            dice: number | null;
+            /**
+             * First
+             * Format: date-time
+             */
+            first: string;
+            /**
+             * Last
+             * Format: date-time
+             * @description When the newest of its runs was asked for.
+             */
+            last: string;
+        };
+        /**
+         * Facets
+         * @description How many datasets there are of each sort, among those that were asked for; the most frequent first.
+         */
+        Facets: {
+            /** Total */
+            total: number;
+            /**
+             * Tags
+             * @default {}
+             */
+            tags: {
+                [key: string]: number;
+            };
+            /**
+             * Readers
+             * @default {}
+             */
+            readers: {
+                [key: string]: number;
+            };
+            /**
+             * Dtypes
+             * @default {}
+             */
+            dtypes: {
+                [key: string]: number;
+            };
+            /**
+             * Axes
+             * @default {}
+             */
+            axes: {
+                [key: string]: number;
+            };
+            /**
+             * Owners
+             * @default {}
+             */
+            owners: {
+                [key: string]: number;
+            };
+            /**
+             * Meta
+             * @description By `key=value`.
+             * @default {}
+             */
+            meta: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * FitCheck
+         * @description One thing that was compared, between a model and what it is to be used on.
+         */
+        FitCheck: {
+            /**
+             * Level
+             * @enum {string}
+             */
+            level: "ok" | "warn" | "problem";
+            /** About */
+            about: string;
+            /** Says */
+            says: string;
+            /**
+             * Mend
+             * @default null
+             */
+            mend: string | null;
+        };
+        /**
+         * FitReport
+         * @description Whether a model suits data, in plain words.
+         */
+        FitReport: {
+            /** Model */
+            model: string;
+            /** Data */
+            data: string;
+            /**
+             * Fits
+             * @description False where something is a problem: such a job is refused.
+             */
+            fits: boolean;
+            /** Checks */
+            checks: components["schemas"]["FitCheck"][];
+        };
+        /**
          * Hello
          * @description What a face learns first about the server.
          */
@@ -560,6 +1473,18 @@ export interface components {
             user: string;
             /** Last Event */
             last_event: number;
+        };
+        /**
+         * Histogram
+         * @description How often values lie in bins of equal width.
+         */
+        Histogram: {
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Counts */
+            counts: number[];
         };
         /**
          * Job
@@ -684,6 +1609,12 @@ export interface components {
              */
             project?: string | null;
             /**
+             * Experiment
+             * @description A word that several runs share, so that they are listed and compared together.
+             * @default null
+             */
+            experiment?: string | null;
+            /**
              * Key
              * @description The caller's own id of this request: asked twice with one key, it is one job.
              * @default null
@@ -730,10 +1661,118 @@ export interface components {
              */
             slices: number[];
             /**
+             * Author
+             * @default null
+             */
+            author: string | null;
+            /**
+             * Note
+             * @description Why this version was kept.
+             * @default
+             */
+            note: string;
+            /**
              * Created
              * Format: date-time
              */
             created: string;
+        };
+        /**
+         * LabelSlice
+         * @description The labels of one slice across z, y or x. Squares that are not listed are empty, of the version `elsewhere`.
+         */
+        LabelSlice: {
+            /** Labels */
+            labels: string;
+            /** Axis */
+            axis: number;
+            /** Index */
+            index: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+            /** Tile */
+            tile: number;
+            /**
+             * Number
+             * @description The draft's number when this was read; give it as a stroke's `as_of`.
+             */
+            number: number;
+            /** Elsewhere */
+            elsewhere: number;
+            /** Blocks */
+            blocks: components["schemas"]["Block"][];
+        };
+        /**
+         * Lineage
+         * @description Everything that something was made from, and everything that was made from it.
+         */
+        Lineage: {
+            /**
+             * About
+             * @description The id of what was asked for.
+             */
+            about: string;
+            /**
+             * Nodes
+             * @description What was made first comes first.
+             */
+            nodes: components["schemas"]["LineageNode"][];
+            /**
+             * Edges
+             * @description An edge that says no more than a longer way does is left out.
+             * @default []
+             */
+            edges: components["schemas"]["LineageEdge"][];
+            /**
+             * More
+             * @description True where there is more than was asked for; the nearest are here.
+             * @default false
+             */
+            more: boolean;
+        };
+        /**
+         * LineageEdge
+         * @description One thing was made from another.
+         */
+        LineageEdge: {
+            /** Parent */
+            parent: string;
+            /** Child */
+            child: string;
+            /**
+             * Detail
+             * @description Of the parent: `v2`.
+             * @default
+             */
+            detail: string;
+        };
+        /**
+         * LineageNode
+         * @description A dataset, label set, run or model; `unknown` is what is not in this home any more, or never was.
+         */
+        LineageNode: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "dataset" | "labels" | "run" | "model" | "unknown";
+            /** Name */
+            name: string;
+            /**
+             * Says
+             * @description A few words: its shape, its classes, what it did.
+             * @default
+             */
+            says: string;
+            /**
+             * Created
+             * @default null
+             */
+            created: string | null;
         };
         /**
          * LogChunk
@@ -752,6 +1791,22 @@ export interface components {
              * @description True when the job has ended and this is all there will be.
              */
             final: boolean;
+        };
+        /**
+         * Measured
+         * @description A metric of several runs.
+         */
+        Measured: {
+            /** Name */
+            name: string;
+            /** Values */
+            values: (number | null)[];
+            /**
+             * Best
+             * @description The places of the best; none where nobody can say which way is better.
+             * @default []
+             */
+            best: number[];
         };
         /**
          * Model
@@ -774,8 +1829,24 @@ export interface components {
              * @default
              */
             title: string;
+            /**
+             * Description
+             * @description The card's text, in Markdown.
+             * @default
+             */
+            description: string;
             /** Architecture */
             architecture: string;
+            /**
+             * Framework
+             * @default pytorch
+             */
+            framework: string;
+            /**
+             * Task
+             * @default segmentation
+             */
+            task: string;
             /** Params */
             params: {
                 [key: string]: components["schemas"]["JsonValue"];
@@ -785,6 +1856,23 @@ export interface components {
              * @description The blob's address: `sha256:…`.
              */
             weights: string;
+            /**
+             * Code
+             * @description The blob of its network's source, where its owner brought it. It runs wherever the model is used.
+             * @default null
+             */
+            code: string | null;
+            /**
+             * Builder
+             * @description What that source builds it with: `module:name`.
+             * @default null
+             */
+            builder: string | null;
+            /**
+             * Channels
+             * @default 1
+             */
+            channels: number;
             preprocessing: components["schemas"]["Preprocessing"];
             /** Classes */
             classes: components["schemas"]["ClassInfo"][];
@@ -794,8 +1882,11 @@ export interface components {
             dataset: string;
             /** Labels */
             labels: string;
+            /** @default null */
+            trained_on: components["schemas"]["TrainedOn"] | null;
             /**
              * Parent
+             * @description The id of the model that it was made from.
              * @default null
              */
             parent: string | null;
@@ -814,6 +1905,11 @@ export interface components {
             /** Owner */
             owner: string;
             /**
+             * Project
+             * @default null
+             */
+            project: string | null;
+            /**
              * Visibility
              * @default private
              * @enum {string}
@@ -830,10 +1926,56 @@ export interface components {
              */
             citation: string | null;
             /**
+             * Image
+             * @description The container image that its training ran in.
+             * @default null
+             */
+            image: string | null;
+            /**
+             * @description What its training asked for.
+             * @default null
+             */
+            resources: components["schemas"]["Resources"] | null;
+            /**
              * Created
              * Format: date-time
              */
             created: string;
+            /**
+             * Withdrawn
+             * @description Since when it is no longer listed; its exact version still loads.
+             * @default null
+             */
+            withdrawn: string | null;
+        };
+        /**
+         * ModelReport
+         * @description What a check of an architecture found, in a process of its own.
+         */
+        ModelReport: {
+            /** Name */
+            name: string;
+            /**
+             * Ok
+             * @description Whether it can be trained, kept and used.
+             */
+            ok: boolean;
+            /**
+             * Listed
+             * @description Whether it stands among the architectures.
+             * @default false
+             */
+            listed: boolean;
+            /** Checks */
+            checks: components["schemas"]["Check"][];
+            /** @default null */
+            architecture: components["schemas"]["Architecture"] | null;
+            /**
+             * Picture
+             * @description A PNG in base64: synthetic labels at the left, what it learned of them in seconds at the right.
+             * @default null
+             */
+            picture: string | null;
         };
         /**
          * Output
@@ -860,6 +2002,129 @@ export interface components {
             derived_from: string[];
         };
         /**
+         * Package
+         * @description What a package of bioimage.io says of itself.
+         */
+        Package: {
+            /** Name */
+            name: string;
+            /** Format */
+            format: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * License
+             * @default null
+             */
+            license: string | null;
+            /**
+             * Tags
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Weights
+             * @description The formats that its weights come in.
+             * @default []
+             */
+            weights: string[];
+            /**
+             * Files
+             * @description Each file's size in bytes.
+             * @default {}
+             */
+            files: {
+                [key: string]: number;
+            };
+            /**
+             * Refused
+             * @description Why it cannot be used here; None where it can.
+             * @default null
+             */
+            refused: string | null;
+        };
+        /**
+         * PackageFile
+         * @description A package that was written.
+         */
+        PackageFile: {
+            /** Path */
+            path: string;
+            /** Nbytes */
+            nbytes: number;
+            /** Sha256 */
+            sha256: string;
+        };
+        /**
+         * Painted
+         * @description A change of a draft, acknowledged: it is not lost any more.
+         */
+        Painted: {
+            /** Labels */
+            labels: string;
+            /** Number */
+            number: number;
+            /** Kind */
+            kind: string;
+            /**
+             * Pixels
+             * @description How many pixels have another value now.
+             */
+            pixels: number;
+            /** Tiles */
+            tiles: components["schemas"]["Tile"][];
+            /**
+             * Undo
+             * @description How many of one's own strokes can be taken back now.
+             */
+            undo: number;
+            /** Redo */
+            redo: number;
+        };
+        /**
+         * Patch
+         * @description A rectangle of new values on a slice across z, y or x (axis 0, 1, 2).
+         *
+         *     Across z its rows are y and its columns x; across y they are z and x; across x, z and y. It has one `value` for
+         *     all pixels that are set, or `values` for each pixel of the rectangle.
+         */
+        Patch: {
+            /**
+             * Axis
+             * @default 0
+             */
+            axis?: number;
+            /** Index */
+            index: number;
+            /** Row */
+            row: number;
+            /** Column */
+            column: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+            /**
+             * Value
+             * @default null
+             */
+            value?: number | null;
+            /**
+             * Values
+             * @default null
+             */
+            values?: string | null;
+            /**
+             * Runs
+             * @description Which pixels are set, row by row: so many not, so many set, so many not, …; left out, all of them.
+             * @default null
+             */
+            runs?: number[] | null;
+        };
+        /**
          * PredictTask
          * @description Segment a whole dataset with a finished run or a published model.
          */
@@ -871,7 +2136,7 @@ export interface components {
             kind: "predict";
             /**
              * Model
-             * @description A run (id or name) or a published model (`name` or `name` with `version`).
+             * @description A run (id or name) or a published model: `name`, `name@3`, `name@champion`, or `name` with `version`.
              */
             model: string;
             /**
@@ -922,6 +2187,14 @@ export interface components {
              * @default false
              */
             transient: boolean;
+            /**
+             * Details
+             * @description What a program needs to go on from here: the tiles that somebody else painted, and how they look now.
+             * @default null
+             */
+            details: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
         };
         /**
          * Progress
@@ -950,6 +2223,132 @@ export interface components {
              * @default null
              */
             score: number | null;
+        };
+        /**
+         * Provenance
+         * @description How a dataset came here.
+         */
+        Provenance: {
+            /**
+             * Path
+             * @description As it was said, before it was made absolute.
+             * @default null
+             */
+            path: string | null;
+            /** Host */
+            host: string;
+            /**
+             * Software
+             * @description What registered it, with its version.
+             */
+            software: string;
+        };
+        /**
+         * Quality
+         * @description What the values of a volume are like, and what to mind in training.
+         */
+        Quality: {
+            /** Dataset */
+            dataset: string;
+            /** Name */
+            name: string;
+            /** Slices */
+            slices: number;
+            /**
+             * Looked At
+             * @description Fewer than there are where the volume is too large to be read whole for this.
+             */
+            looked_at: number;
+            /**
+             * Pixels
+             * @description Values that were looked at.
+             */
+            pixels: number;
+            /**
+             * Nan
+             * @default 0
+             */
+            nan: number;
+            /**
+             * Infinite
+             * @default 0
+             */
+            infinite: number;
+            /**
+             * Minimum
+             * @default null
+             */
+            minimum: number | null;
+            /**
+             * Maximum
+             * @default null
+             */
+            maximum: number | null;
+            /**
+             * Mean
+             * @default null
+             */
+            mean: number | null;
+            /**
+             * Std
+             * @default null
+             */
+            std: number | null;
+            /**
+             * Percentiles
+             * @default {}
+             */
+            percentiles: {
+                [key: string]: number;
+            };
+            /**
+             * At Lowest
+             * @description Pixels with the lowest value.
+             * @default 0
+             */
+            at_lowest: number;
+            /**
+             * At Highest
+             * @default 0
+             */
+            at_highest: number;
+            /** @default null */
+            histogram: components["schemas"]["Histogram"] | null;
+            /**
+             * Classes
+             * @description Pixels by class, of a segmentation or a label set.
+             * @default {}
+             */
+            classes: {
+                [key: string]: number;
+            };
+            /**
+             * Empty
+             * @description The z of slices with one value everywhere.
+             * @default []
+             */
+            empty: number[];
+            /**
+             * Per Slice
+             * @default []
+             */
+            per_slice: components["schemas"]["SliceQuality"][];
+            /**
+             * Warnings
+             * @default []
+             */
+            warnings: string[];
+            /**
+             * Mark
+             * @description What changes when the file does.
+             * @default null
+             */
+            mark: string | null;
+            /**
+             * Computed
+             * Format: date-time
+             */
+            computed: string;
         };
         /**
          * Resources
@@ -1026,6 +2425,116 @@ export interface components {
             retries?: number;
         };
         /**
+         * SliceBalance
+         * @description Labelled pixels of one slice, by class name.
+         */
+        SliceBalance: {
+            /** Z */
+            z: number;
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Labelled
+             * @description The share of the slice's pixels that have a label.
+             */
+            labelled: number;
+        };
+        /**
+         * SliceQuality
+         * @description One slice.
+         */
+        SliceQuality: {
+            /** Z */
+            z: number;
+            /**
+             * Low
+             * @description None where no value is a number.
+             */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Mean */
+            mean: number | null;
+            /**
+             * Bad
+             * @description Values that are not numbers, or infinite.
+             */
+            bad: number;
+            /**
+             * At Ends
+             * @description Pixels at the volume's lowest or highest value.
+             */
+            at_ends: number;
+            /**
+             * Empty
+             * @description One value everywhere, or none.
+             */
+            empty: boolean;
+        };
+        /**
+         * Stroke
+         * @description What a person paints between pressing and letting go: all of it is committed, once, or nothing.
+         */
+        Stroke: {
+            /** Patches */
+            patches: components["schemas"]["Patch"][];
+            /**
+             * Tiles
+             * @description The versions of the tiles that were painted over, as they were seen.
+             * @default []
+             */
+            tiles?: components["schemas"]["TileVersion"][];
+            /**
+             * As Of
+             * @description The draft's number when the tiles that are not listed were seen.
+             * @default null
+             */
+            as_of?: number | null;
+            /**
+             * Key
+             * @description The client's own id of this stroke: sent twice, it is one stroke.
+             * @default null
+             */
+            key?: string | null;
+        };
+        /**
+         * StrokeInfo
+         * @description One change in a draft's history.
+         */
+        StrokeInfo: {
+            /** Number */
+            number: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "stroke" | "undo" | "redo" | "classes" | "import" | "restore" | "new";
+            /**
+             * State
+             * @description `undone` can be done again; `dropped` cannot any more; `refused` was never done, and is kept.
+             * @enum {string}
+             */
+            state: "done" | "undone" | "dropped" | "refused" | "settled";
+            /** Author */
+            author: string;
+            /** Pixels */
+            pixels: number;
+            /** Slices */
+            slices: number[];
+            /**
+             * Of
+             * @description The stroke that was taken back or done again.
+             */
+            of: number | null;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+        };
+        /**
          * TargetInfo
          * @description A place where jobs run, and how much of it is free.
          */
@@ -1055,6 +2564,40 @@ export interface components {
             memory_gb: number;
         };
         /**
+         * Tile
+         * @description A tile after a change.
+         */
+        Tile: {
+            /** Z */
+            z: number;
+            /** Row */
+            row: number;
+            /** Column */
+            column: number;
+            /** Version */
+            version: number;
+            /**
+             * Values
+             * @description Left out where they are what was sent.
+             * @default null
+             */
+            values: string | null;
+        };
+        /**
+         * TileVersion
+         * @description A tile, and the version of it that somebody saw.
+         */
+        TileVersion: {
+            /** Z */
+            z: number;
+            /** Row */
+            row: number;
+            /** Column */
+            column: number;
+            /** Version */
+            version: number;
+        };
+        /**
          * TrainTask
          * @description Train a network on the labelled pixels of a dataset.
          */
@@ -1081,6 +2624,81 @@ export interface components {
             params?: {
                 [key: string]: components["schemas"]["JsonValue"];
             };
+        };
+        /**
+         * TrainedOn
+         * @description What a model saw in training, as far as it matters for what it can be used on.
+         */
+        TrainedOn: {
+            /** Name */
+            name: string;
+            /** Axes */
+            axes: string;
+            /** Shape */
+            shape: number[];
+            /** Dtype */
+            dtype: string;
+            /**
+             * Pixel Size
+             * @default null
+             */
+            pixel_size: number[] | null;
+            /**
+             * Pixel Unit
+             * @default null
+             */
+            pixel_unit: string | null;
+        };
+        /**
+         * Upload
+         * @description Files on their way: nothing is a dataset before all of it is here.
+         */
+        Upload: {
+            /** Id */
+            id: string;
+            /**
+             * Name
+             * @description What the dataset will be called.
+             */
+            name: string;
+            /** Files */
+            files: components["schemas"]["UploadFile"][];
+            /** Nbytes */
+            nbytes: number;
+            /** Received */
+            received: number;
+            /** Owner */
+            owner: string;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+        };
+        /**
+         * UploadFile
+         * @description One file of an upload.
+         */
+        UploadFile: {
+            /**
+             * Path
+             * @description Its place inside the upload; a single file's is its name.
+             */
+            path: string;
+            /** Size */
+            size: number;
+            /**
+             * Mark
+             * @description The sender's word for this content, such as its time of change: with another mark it is another file.
+             * @default
+             */
+            mark?: string;
+            /**
+             * Received
+             * @description Bytes that are here: where to go on.
+             * @default 0
+             */
+            received?: number;
         };
         /**
          * Why
@@ -1129,6 +2747,11 @@ export interface components {
             /** Task */
             task: string;
             /**
+             * Framework
+             * @default pytorch
+             */
+            framework: string;
+            /**
              * Metrics
              * @default {}
              */
@@ -1141,6 +2764,17 @@ export interface components {
              */
             tags: string[];
             /**
+             * Owner
+             * @default null
+             */
+            owner: string | null;
+            /**
+             * Visibility
+             * @default shared
+             * @enum {string}
+             */
+            visibility: "private" | "shared";
+            /**
              * Run
              * @default null
              */
@@ -1150,6 +2784,30 @@ export interface components {
              * @default null
              */
             created: string | null;
+        };
+        /**
+         * ZooPage
+         * @description Some of what was looked for, the best first.
+         */
+        ZooPage: {
+            /** Entries */
+            entries: components["schemas"]["ZooEntry"][];
+            /**
+             * Total
+             * @description How many there are; where `more_than_total` is set, at least so many.
+             */
+            total: number;
+            /**
+             * More Than Total
+             * @default false
+             */
+            more_than_total: boolean;
+            /**
+             * Next
+             * @description What to give as `past` for the next page; None on the last.
+             * @default null
+             */
+            next: string | null;
         };
     };
     responses: never;
@@ -1170,15 +2828,30 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @default sand-tomo */
+                    /**
+                     * @description Its name.
+                     * @default sand-tomo
+                     */
                     name?: string;
-                    /** @default 256 */
+                    /**
+                     * @description Height and width in pixels.
+                     * @default 256
+                     */
                     size?: number;
-                    /** @default 64 */
+                    /**
+                     * @description How many slices.
+                     * @default 64
+                     */
                     slices?: number;
-                    /** @default 7 */
+                    /**
+                     * @description Another seed is another volume.
+                     * @default 7
+                     */
                     seed?: number;
-                    /** @default sand */
+                    /**
+                     * @description What it looks like: `sand` or `foam`.
+                     * @default sand
+                     */
                     texture?: string;
                 };
             };
@@ -1207,7 +2880,28 @@ export interface operations {
     data: {
         parameters: {
             query?: {
+                /** @description Words, or a name with * and ?. */
                 query?: string;
+                /** @description A tag, as often as wanted. */
+                tags?: string[];
+                /** @description Only with this note, as `beamline=8.3.2`, or with a note of that key. */
+                where?: string[];
+                /** @description The reader that opens it, as `zarr`. */
+                reader?: string | null;
+                /** @description The type of the values, as `uint16`. */
+                dtype?: string | null;
+                /** @description One letter an axis, in order, as `zyx`. */
+                axes?: string | null;
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description Only what was made from this dataset, label set, model or run. */
+                made_from?: string | null;
+                /** @description newest, name or size. */
+                order?: "newest" | "name" | "size";
+                /** @description At most so many. */
+                limit?: number;
+                /** @description Go on after this one, the last of the page before. */
+                past?: string | null;
             };
             header?: never;
             path?: never;
@@ -1245,16 +2939,39 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description A file or folder. */
                     path: string;
-                    /** @default null */
+                    /**
+                     * @description Its name.
+                     * @default null
+                     */
                     name?: string | null;
-                    /** @default null */
+                    /**
+                     * @description One letter an axis, in order, as `zyx`.
+                     * @default null
+                     */
                     axes?: string | null;
-                    /** @default null */
+                    /**
+                     * @description The size of a pixel.
+                     * @default null
+                     */
                     pixel_size?: number | null;
-                    /** @default null */
+                    /**
+                     * @description The unit of the pixel size, as `um`.
+                     * @default null
+                     */
                     pixel_unit?: string | null;
+                    /** @description A tag, as often as wanted. */
                     tags?: string[];
+                    /**
+                     * @description A few sentences about it.
+                     * @default
+                     */
+                    description?: string;
+                    /** @description A note, as `beamline=8.3.2`, as often as wanted. */
+                    meta?: {
+                        [key: string]: string;
+                    };
                 };
             };
         };
@@ -1279,11 +2996,58 @@ export interface operations {
             };
         };
     };
+    facets: {
+        parameters: {
+            query?: {
+                /** @description Words, or a name with * and ?. */
+                query?: string;
+                /** @description A tag, as often as wanted. */
+                tags?: string[];
+                /** @description Only with this note, as `beamline=8.3.2`, or with a note of that key. */
+                where?: string[];
+                /** @description The reader that opens it, as `zarr`. */
+                reader?: string | null;
+                /** @description The type of the values, as `uint16`. */
+                dtype?: string | null;
+                /** @description One letter an axis, in order, as `zyx`. */
+                axes?: string | null;
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description Only what was made from this dataset, label set, model or run. */
+                made_from?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Facets"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     dataset: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Its name. */
                 name: string;
             };
             cookie?: never;
@@ -1310,11 +3074,409 @@ export interface operations {
             };
         };
     };
+    edit_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Its new name.
+                     * @default null
+                     */
+                    rename?: string | null;
+                    /**
+                     * @description A few sentences about it.
+                     * @default null
+                     */
+                    description?: string | null;
+                    /** @description A tag to add, as often as wanted. */
+                    add_tags?: string[];
+                    /** @description A tag to take away, as often as wanted. */
+                    remove_tags?: string[];
+                    /** @description A note, as `beamline=8.3.2`, as often as wanted. */
+                    meta?: {
+                        [key: string]: string;
+                    };
+                    /** @description The key of a note to take away, as often as wanted. */
+                    remove_meta?: string[];
+                    /**
+                     * @description The size of a pixel.
+                     * @default null
+                     */
+                    pixel_size?: number | null;
+                    /**
+                     * @description The unit of the pixel size, as `um`.
+                     * @default null
+                     */
+                    pixel_unit?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    forget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quality: {
+        parameters: {
+            query?: {
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels?: string | null;
+                /** @description Look at all of it, however large it is. */
+                whole?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lineage: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset, label set, model or run, by name or id. */
+                thing: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lineage"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    uploads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Its name. */
+                    name: string;
+                    /** @description What will come: {path: scan.zarr/zarr.json, size: 512}. */
+                    files: components["schemas"]["UploadFile"][];
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_so_far: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An upload, by its id. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_piece: {
+        parameters: {
+            query: {
+                /** @description A file or folder. */
+                path: string;
+                /** @description Where to begin; negative counts from the end. */
+                offset: number;
+            };
+            header?: never;
+            path: {
+                /** @description An upload, by its id. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadFile"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finish_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An upload, by its id. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description One letter an axis, in order, as `zyx`.
+                     * @default null
+                     */
+                    axes?: string | null;
+                    /**
+                     * @description The size of a pixel.
+                     * @default null
+                     */
+                    pixel_size?: number | null;
+                    /**
+                     * @description The unit of the pixel size, as `um`.
+                     * @default null
+                     */
+                    pixel_unit?: string | null;
+                    /** @description A tag, as often as wanted. */
+                    tags?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dataset"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discard_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An upload, by its id. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     labels: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description A dataset; `mlex data` lists them. */
                 data: string;
             };
             cookie?: never;
@@ -1346,6 +3508,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description A dataset; `mlex data` lists them. */
                 data: string;
             };
             cookie?: never;
@@ -1353,10 +3516,591 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description A file or folder. */
                     path: string;
-                    /** @default labels */
+                    /**
+                     * @description Its name.
+                     * @default labels
+                     */
                     name?: string;
+                    /** @description What the values mean: '{value: 1, name: pore, color: "#e69f00"}', as often as wanted. */
                     classes?: components["schemas"]["ClassInfo"][];
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Its name.
+                     * @default labels
+                     */
+                    name?: string;
+                    /** @description The name of a class, as often as wanted; value and colour are chosen. */
+                    class_names?: string[];
+                    /** @description What the values mean: '{value: 1, name: pore, color: "#e69f00"}', as often as wanted. */
+                    classes?: components["schemas"]["ClassInfo"][];
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_classes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description The name of a class, as often as wanted; value and colour are chosen. */
+                    class_names?: string[];
+                    /** @description What the values mean: '{value: 1, name: pore, color: "#e69f00"}', as often as wanted. */
+                    classes?: components["schemas"]["ClassInfo"][];
+                    /** @description What becomes of a class that goes: `pore=grain`, or `pore=0` to unlabel it. */
+                    mapping?: {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    draft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    strokes: {
+        parameters: {
+            query?: {
+                /** @description Only those that were refused and wait. */
+                refused?: boolean;
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrokeInfo"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    paint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Stroke"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Painted"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    paint_again: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+                /** @description The number of a stroke; `mlex strokes DATA LABELS` lists them. */
+                stroke: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Painted"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_stroke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+                /** @description The number of a stroke; `mlex strokes DATA LABELS` lists them. */
+                stroke: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Where somebody painted over it, take the rest.
+                     * @default false
+                     */
+                    partly?: boolean;
+                    /**
+                     * @description Your own id of this request: asked twice with one key, it is one job.
+                     * @default null
+                     */
+                    key?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Painted"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Where somebody painted over it, take the rest.
+                     * @default false
+                     */
+                    partly?: boolean;
+                    /**
+                     * @description Your own id of this request: asked twice with one key, it is one job.
+                     * @default null
+                     */
+                    key?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Painted"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_slice: {
+        parameters: {
+            query?: {
+                /** @description Across z, y or x: 0, 1 or 2. */
+                axis?: number;
+                /** @description Which slice. */
+                index?: number;
+                /** @description A version; left out, the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSlice"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_balance: {
+        parameters: {
+            query?: {
+                /** @description A version; left out, the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SliceBalance"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Why this version is kept.
+                     * @default
+                     */
+                    note?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+                /** @description A version; left out, the newest. */
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Why this version is kept.
+                     * @default
+                     */
+                    note?: string;
                 };
             };
         };
@@ -1384,8 +4128,20 @@ export interface operations {
     models: {
         parameters: {
             query?: {
+                /** @description Words, or a name with * and ?. */
                 query?: string;
+                /** @description Only those for this task. */
                 task?: string | null;
+                /** @description A tag, as often as wanted. */
+                tags?: string[];
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description An architecture of the zoo. */
+                architecture?: string | null;
+                /** @description A comparison, as `'dice>=0.9'`, as often as wanted. */
+                metrics?: string[];
+                /** @description At most so many. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -1423,15 +4179,43 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description A run, by id or name; `mlex jobs` lists them. */
                     run: string;
+                    /** @description Its name. */
                     name: string;
-                    /** @default  */
+                    /**
+                     * @description A title for people.
+                     * @default
+                     */
                     title?: string;
+                    /**
+                     * @description A few sentences about it.
+                     * @default
+                     */
+                    description?: string;
+                    /** @description A tag, as often as wanted. */
                     tags?: string[];
-                    /** @default null */
+                    /**
+                     * @description The model's licence.
+                     * @default null
+                     */
                     license?: string | null;
-                    /** @default null */
+                    /**
+                     * @description How to cite the model.
+                     * @default null
+                     */
                     citation?: string | null;
+                    /**
+                     * @description `private` or `shared`.
+                     * @default private
+                     * @enum {string}
+                     */
+                    visibility?: "private" | "shared";
+                    /**
+                     * @description The model that this one was made from.
+                     * @default null
+                     */
+                    parent?: string | null;
                 };
             };
         };
@@ -1456,13 +4240,65 @@ export interface operations {
             };
         };
     };
+    search_models: {
+        parameters: {
+            query?: {
+                /** @description Words, or a name with * and ?. */
+                query?: string;
+                /** @description Only those for this task. */
+                task?: string | null;
+                /** @description A tag, as often as wanted. */
+                tags?: string[];
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description An architecture of the zoo. */
+                architecture?: string | null;
+                /** @description Only models of this framework, as `pytorch`. */
+                framework?: string | null;
+                /** @description A comparison, as `'dice>=0.9'`, as often as wanted. */
+                metrics?: string[];
+                /** @description `model` or `architecture`. */
+                kind?: ("model" | "architecture") | null;
+                /** @description Go on after this one, the last of the page before. */
+                past?: string | null;
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ZooPage"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     model: {
         parameters: {
             query?: {
+                /** @description A version; left out, the newest. */
                 version?: number | null;
             };
             header?: never;
             path: {
+                /** @description Its name. */
                 name: string;
             };
             cookie?: never;
@@ -1476,6 +4312,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    model_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A model or architecture; `mlex models` lists them. */
+                    model: string;
+                    /** @description A dataset; `mlex data` lists them. */
+                    data: string;
+                    /**
+                     * @description A label set of the dataset; `mlex labels DATA` lists them.
+                     * @default null
+                     */
+                    labels?: string | null;
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                    /** @description A parameter, as `epochs=4`; `mlex architecture NAME` lists them. */
+                    params?: {
+                        [key: string]: components["schemas"]["JsonValue"];
+                    };
+                    resources?: components["schemas"]["Resources"];
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FitReport"];
                 };
             };
             /** @description What went wrong. */
@@ -1518,11 +4439,486 @@ export interface operations {
             };
         };
     };
+    bring: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    code: components["schemas"]["Code"];
+                    /**
+                     * @description Its name.
+                     * @default null
+                     */
+                    name?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelReport"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     architecture: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Architecture"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                    /**
+                     * @description A title for people.
+                     * @default null
+                     */
+                    title?: string | null;
+                    /**
+                     * @description A few sentences about it.
+                     * @default null
+                     */
+                    description?: string | null;
+                    /**
+                     * @description A tag, as often as wanted.
+                     * @default null
+                     */
+                    tags?: string[] | null;
+                    /**
+                     * @description The model's licence.
+                     * @default null
+                     */
+                    license?: string | null;
+                    /**
+                     * @description How to cite the model.
+                     * @default null
+                     */
+                    citation?: string | null;
+                    /**
+                     * @description `private` or `shared`.
+                     * @default null
+                     */
+                    visibility?: ("private" | "shared") | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A word that stands for a version, as `champion`. */
+                    word: string;
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                    /**
+                     * @description Take it away.
+                     * @default false
+                     */
+                    remove?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PackageFile"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                    /**
+                     * @description Its name.
+                     * @default null
+                     */
+                    name?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inspect_package: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Package"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    examine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description An architecture of the zoo.
+                     * @default null
+                     */
+                    architecture?: string | null;
+                    /** @default null */
+                    code?: components["schemas"]["Code"] | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelReport"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    source: {
+        parameters: {
+            query?: {
+                /** @description A version; left out, the newest. */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Code"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
                 name: string;
             };
             cookie?: never;
@@ -1552,7 +4948,11 @@ export interface operations {
     jobs: {
         parameters: {
             query?: {
+                /** @description Only those that stand so. */
                 state?: components["schemas"]["JobState"] | null;
+                /** @description A word that several runs share. */
+                experiment?: string | null;
+                /** @description At most so many. */
                 limit?: number;
             };
             header?: never;
@@ -1619,6 +5019,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
                 run: string;
             };
             cookie?: never;
@@ -1650,6 +5051,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
                 run: string;
             };
             cookie?: never;
@@ -1681,6 +5083,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
                 run: string;
             };
             cookie?: never;
@@ -1712,6 +5115,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
                 run: string;
             };
             cookie?: never;
@@ -1741,10 +5145,12 @@ export interface operations {
     log: {
         parameters: {
             query?: {
+                /** @description Where to begin; negative counts from the end. */
                 offset?: number;
             };
             header?: never;
             path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
                 run: string;
             };
             cookie?: never;
@@ -1771,12 +5177,81 @@ export interface operations {
             };
         };
     };
+    experiments: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Experiment"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare: {
+        parameters: {
+            query?: {
+                /** @description Runs, by id or name. */
+                runs?: string[];
+                /** @description A word that several runs share. */
+                experiment?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events: {
         parameters: {
             query?: {
+                /** @description Begin when these runs are done. */
                 after?: number;
                 subject?: string | null;
+                /** @description `model` or `architecture`. */
                 kind?: string | null;
+                /** @description At most so many. */
                 limit?: number;
             };
             header?: never;
@@ -1865,7 +5340,10 @@ export interface operations {
     };
     doctor: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Make the database anew first, from backup, journal and job folders; the old one is kept. */
+                repair?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
