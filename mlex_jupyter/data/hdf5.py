@@ -89,15 +89,15 @@ def _opened_file(h5py: Any, path: str) -> Any:
         h5py.File(path, "r").close()
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        if "lock" not in str(error) and "already open" not in str(error):
+        if "already open" in str(error):  # by a writer that lets others read what is there so far
+            with suppress(OSError):
+                return h5py.File(path, "r", swmr=True)
+        elif "lock" not in str(error):
             raise
-    try:
-        return h5py.File(path, "r", swmr=True, locking=False)
-    except OSError:
-        raise Invalid(
-            f"{path} is open for writing in another program.",
-            hint="Wait until it is closed there. If the writer was killed, `h5clear -s` mends the file.",
-        ) from None
+    raise Invalid(
+        f"{path} is open for writing in another program.",
+        hint="Wait until it is closed there. If the writer was killed, `h5clear -s` mends the file.",
+    )
 
 
 # ---------------------------------------------------------------- the way inside
@@ -180,7 +180,7 @@ def _meant(group: Any, way: str, path: str) -> tuple[str, Any]:
     if arrays and arrays[0].size >= MOST * others:
         return arrays[0].name, arrays[0]
     if not arrays:
-        raise Invalid(f"{path} has no array of numbers with two dimensions or more in {way}.")
+        raise Invalid(f"{path} has no array of real numbers with two dimensions or more in {way}.")
     listed = ", ".join(f"{array.name} {array.shape}" for array in arrays[:LISTED])
     more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
     raise Invalid(f"{path} holds several arrays: {listed}{more}.", hint=f"Say which: {path}{INSIDE}{arrays[0].name}")

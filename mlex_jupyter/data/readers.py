@@ -89,7 +89,8 @@ def open_path(place: str | Path, axes: str | None = None) -> Volume:
             return volume
     raise Invalid(
         f"No reader knows what {uri} is.",
-        hint=f"There are readers for {', '.join(sorted(readers))}: a zarr folder, .npy, .tif or .tiff.",
+        hint=f"There are readers for {', '.join(sorted(readers))}: "
+        "a zarr folder, .npy, HDF5, TIFFs or a folder of them, zarr in S3, a Tiled server's array. See docs/data.md.",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -122,11 +123,53 @@ def imagej_tiff(path: Path, array: Array) -> Path:
     return path
 
 
+def zarr_2_folders(path: Path, array: Array) -> Path:
+    path = path.with_suffix(".zarr")
+    chunks = (1,) * (array.ndim - 2) + array.shape[-2:]
+    key = {"name": "v2", "separator": "/"}
+    zarr.create_array(path, data=array, chunks=chunks, zarr_format=2, chunk_key_encoding=key)
+    return path
+
+
+def hdf5(path: Path, array: Array) -> Path:
+    path = path.with_suffix(".h5")
+    with h5py.File(path, "w") as file:
+        file["entry/data"] = array
+    return path
+
+
+def hdf5_chunks(path: Path, array: Array) -> Path:
+    path = path.with_suffix(".nxs")
+    chunks = (1,) * (array.ndim - 2) + array.shape[-2:]
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "exchange/data", data=array, chunks=chunks, compression="gzip", shuffle=True, fletcher32=True
+        )
+        file.create_dataset("exchange/data_dark", data=array)
+    return path
+
+
+def tiff_folder(path: Path, array: Array) -> Path:
+    path.mkdir()
+    for z, picture in enumerate(array):
+        tifffile.imwrite(path / f"s_{z + 8}.tif", picture, photometric="minisblack")  # 10 comes after 9
+    return path
+
+
+def tiff_pattern(path: Path, array: Array) -> Path:
+    path.mkdir()
+    for z, picture in enumerate(array):
+        tifffile.imwrite(path / f"rec{z:05}.tiff", picture, photometric="minisblack", compression="zlib")
+    return path / "rec*.tiff"
+
+
 Writer = Callable[[Path, Array], Path]
 WRITERS = [
-    *(npy, fortran_npy, zarr_2, zarr_3, zarr_3_shards, ngff, ngff_04),
+    *(npy, fortran_npy, zarr_2, zarr_2_folders, zarr_3, zarr_3_shards, ngff, ngff_04),
     *(plain_tiff, packed_tiff, tiled_tiff, big_endian_tiff, ome_tiff, imagej_tiff),
+    *(hdf5, hdf5_chunks, tiff_folder, tiff_pattern),
 ]
+STACKS_OF_FILES = (tiff_folder, tiff_pattern)
 every_reader = pytest.mark.parametrize("write", WRITERS, ids=lambda writer: writer.__name__)
 
 
@@ -181,8 +224,10 @@ def test_an_index_outside_or_of_another_kind_is_an_index_error(tmp_path: Path, w
                 volume[index]
 
 
-# NGFF has its channels before z, by its own rules: the next test.
-@pytest.mark.parametrize("write", [w for w in WRITERS if w not in (ngff, ngff_04)], ids=lambda writer: writer.__name__)
+# NGFF has its channels before z, by its own rules: the next test. Files in a row are always a stack.
+@pytest.mark.parametrize(
+    "write", [w for w in WRITERS if w not in (ngff, ngff_04, *STACKS_OF_FILES)], ids=lambda writer: writer.__name__
+)
 @pytest.mark.parametrize(("shape", "axes"), [((32, 48), "yx"), ((3, 2, 32, 48), "zcyx")])
 def test_pictures_and_channels_have_their_axes(
     tmp_path: Path, write: Writer, shape: tuple[int, ...], axes: str
@@ -250,7 +295,9 @@ def test_types_are_kept(tmp_path: Path, write: Writer, dtype: str) -> None:
     assert inspect_volume(str(write(tmp_path / "stack", truth(2, 32, 48, dtype=dtype)))).dtype == dtype
 
 
-@pytest.mark.parametrize("write", [npy, zarr_3, zarr_2, plain_tiff], ids=lambda writer: writer.__name__)
+@pytest.mark.parametrize(
+    "write", [npy, zarr_3, zarr_2, plain_tiff, hdf5, tiff_folder], ids=lambda writer: writer.__name__
+)
 def test_complex_values_are_no_volume(tmp_path: Path, write: Writer) -> None:
     with pytest.raises(Invalid, match="real numbers"):
         inspect_volume(str(write(tmp_path / "phase", truth(2, 32, 48, dtype="complex64"))))
@@ -338,7 +385,8 @@ def test_a_slice_costs_a_slice_and_not_the_volume(tmp_path: Path, write: Writer)
 def test_a_file_that_is_cut_off_is_invalid_and_never_wrong(tmp_path: Path, write: Writer, part: float) -> None:
     array = truth(5, 32, 48)
     path = write(tmp_path / "stack", array)
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())[:8]
+    folder = path if path.is_dir() else path.parent
+    files = [path] if path.is_file() else sorted(file for file in folder.rglob("*") if file.is_file())[:8]
     for file in files:
         whole = file.read_bytes()
         file.write_bytes(whole[: int(len(whole) * part)])
@@ -413,7 +461,7 @@ def test_rubbish_is_invalid_in_one_sentence(tmp_path: Path, name: str, content: 
 @pytest.mark.parametrize(
     "name", ['it\'s "one"', "$(touch harm)", "new\nline", "semi;colon && x", "päth %s {0}", "a::b", "-rf"]
 )
-@pytest.mark.parametrize("write", [npy, zarr_3, packed_tiff], ids=lambda writer: writer.__name__)
+@pytest.mark.parametrize("write", [npy, zarr_3, packed_tiff, hdf5, tiff_folder], ids=lambda writer: writer.__name__)
 def test_a_strange_name_is_only_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Writer, name: str
 ) -> None:
@@ -445,7 +493,7 @@ def test_a_file_of_another_kind_is_told_which_readers_there_are(tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(Invalid, match="No reader") as refused:
         inspect_volume(str(tmp_path / "notes.txt"))
-    assert "numpy, tiff, zarr" in str(refused.value.hint)
+    assert "hdf5, numpy, s3, stack, tiff, tiled, zarr" in str(refused.value.hint)
 
 
 # ---------------------------------------------------------------- datasets, and the promise itself
@@ -473,22 +521,23 @@ def test_a_dataset_whose_file_has_changed_is_not_opened(tmp_path: Path) -> None:
         open_volume(dataset)
 
 
-@pytest.mark.parametrize("name", ["zarr", "numpy", "tiff"])
+@pytest.mark.parametrize("name", ["zarr", "numpy", "tiff", "stack", "hdf5"])
 def test_every_built_in_reader_keeps_the_promise(tmp_path: Path, name: str) -> None:
     assert name in entry_points(GROUP)
     reader = load(GROUP, name)()
     assert reader.name == name
     assert not reader.opens(str(tmp_path / "nowhere.npy"))
     assert not reader.opens(str(tmp_path))
-    path = {"zarr": zarr_3, "numpy": npy, "tiff": plain_tiff}[name](tmp_path / "a", truth(2, 8, 8))
+    writers = {"zarr": zarr_3, "numpy": npy, "tiff": plain_tiff, "stack": tiff_folder, "hdf5": hdf5}
+    path = writers[name](tmp_path / "a", truth(2, 8, 8))
     assert reader.opens(str(path))
     with reader.open(str(path)) as volume:
         assert isinstance(volume, Volume)
-        assert (volume.reader, volume.uri) == (name, str(path))
+        assert (volume.reader, volume.uri) == (name, f"{path}::/entry/data" if name == "hdf5" else str(path))
 
 
 def test_readers_are_found_without_importing_what_they_read_with() -> None:
     ours = "mlex_jupyter.catalog, mlex_jupyter.labels, mlex_jupyter.data.pictures"
-    code = f"import sys, {ours}; print({{'numpy', 'zarr', 'tifffile', 'PIL', 'torch'}} & sys.modules.keys())"
+    code = f"import sys, {ours}; print({{'numpy', 'zarr', 'tifffile', 'PIL', 'torch', 'h5py', 'tiled'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
