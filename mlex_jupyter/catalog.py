@@ -130,18 +130,20 @@ class Catalog:
         def change(tx: Connection) -> Dataset:
             before = self.find(tx, name_or_id)
             after = edited(before, **changes)
-            if after == before:
-                return before
             if after.name != before.name and _find(tx, after.name) is not None:
                 raise Conflict(f"The name {after.name!r} is taken.", hint="Choose another name.")
-            values = {"name": after.name, "record": after.model_dump(mode="json")}
-            tx.execute(update(datasets).where(datasets.c.id == after.id).values(**values))
-            dataindex.index(tx, after)
-            changed = [field for field in Dataset.model_fields if getattr(after, field) != getattr(before, field)]
-            append(tx, after.id, "dataset", {"name": after.name, "changed": list(changed)})
-            return after
+            return _replace(tx, before, after)
 
         return await self.store.write(change)
+
+    async def note_checksum(self, dataset_id: str, checksum: str) -> Dataset:
+        """Keep the checksum of what lies there."""
+
+        def note(tx: Connection) -> Dataset:
+            before = self.find(tx, dataset_id)
+            return _replace(tx, before, before.model_copy(update={"checksum": checksum}))
+
+        return await self.store.write(note)
 
     async def forget(self, name_or_id: str) -> Dataset:
         """List a dataset no more. Its file stays where it lies; registered again, it is what it was."""
@@ -200,6 +202,16 @@ def _find(tx: Connection, name_or_id: str) -> Dataset | None:
     query = select(datasets.c.record).where(or_(datasets.c.name == name_or_id, datasets.c.id == name_or_id))
     record = tx.execute(query.order_by(datasets.c.name != name_or_id)).scalar()
     return None if record is None else Dataset.model_validate(record)
+
+
+def _replace(tx: Connection, before: Dataset, after: Dataset) -> Dataset:
+    """Write what has changed of a record, and tell of it."""
+    if changed := [field for field in Dataset.model_fields if getattr(after, field) != getattr(before, field)]:
+        values = {"name": after.name, "record": after.model_dump(mode="json")}
+        tx.execute(update(datasets).where(datasets.c.id == after.id).values(**values))
+        dataindex.index(tx, after)
+        append(tx, after.id, "dataset", {"name": after.name, "changed": list(changed)})
+    return after
 
 
 def _unfinished_users(tx: Connection, dataset_id: str) -> list[str]:

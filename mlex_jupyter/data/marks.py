@@ -15,13 +15,13 @@ def mark_of(uri: str) -> str | None:
     if is_url(uri):
         return None
     digest = blake2b(digest_size=16)
-    for path in _files(split(uri)[0]):
+    for path in files_of(split(uri)[0]):
         status = os.lstat(path)
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _files(path: str) -> Iterator[str]:
+def files_of(path: str) -> Iterator[str]:
     """All that belongs to it, in an order that is always the same."""
     if os.path.isdir(path):
         for folder, inside, names in os.walk(path):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mlex_jupyter.dataindex import Wanted
+from mlex_jupyter.errors import NotFound
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import DataOrder, Dataset, Facets, Lineage, Quality
+from mlex_jupyter.types import DataOrder, Dataset, Facets, Job, JobSpec, Lineage, Quality, RunTask, Verification, now
 from mlex_jupyter.verbs import verb
+
+LARGE_BYTES = 2_000_000_000
+"""What takes longer to read than people wait for an answer."""
 
 
 class DataVerbs(Parts):
@@ -123,6 +128,39 @@ class DataVerbs(Parts):
         if labels is not None:
             return await self.inspections.of_labels(dataset, await self.label_sets.get(data, labels))
         return await self.inspections.of_dataset(dataset, whole=whole)
+
+    @verb("POST", "/datasets/{data}/verify")
+    async def verify(self, data: str, *, accept: bool = False, here: bool = False) -> Verification:
+        """Compare a dataset's files with their checksum, noted the first time; a large one is read by a job."""
+        dataset = await self.catalog.get(data)
+        nbytes = await self.checksums.size(dataset)
+        if here or nbytes <= LARGE_BYTES:
+            return await self.checksums.verify(dataset, accept=accept)
+        job = await self._verifying(dataset, accept)
+        then = f"`mlex verification {dataset.name}` says what came of it."
+        says = f"{nbytes / 1e9:.1f} GB are being read by the job {job.name}; when it is done, {then}"
+        about = {"dataset": dataset.id, "name": dataset.name, "nbytes": nbytes, "says": says, "time": now()}
+        return Verification(state="running", job=job.id, **about)
+
+    async def _verifying(self, dataset: Dataset, accept: bool) -> Job:
+        """The job that reads this dataset: the one that does so already, or a new one."""
+        name = f"verify-{dataset.name}"[:100]
+        try:
+            before = await self.job_list.get(name)
+        except NotFound:
+            before = None
+        if before is not None and not before.state.final:
+            return before
+        argv = (sys.executable, "-P", "-m", "mlex_jupyter.cli", "verify", dataset.id, "--here")
+        task = RunTask(argv=(*argv, "--accept") if accept else argv, folder=str(self.settings.home))
+        job = await self.job_list.submit(JobSpec(name=name, task=task), self.settings.user)
+        self.keep_moving()
+        return job
+
+    @verb("GET", "/datasets/{data}/verification")
+    async def verification(self, data: str) -> Verification:
+        """Show what the last comparison of a dataset with its checksum found."""
+        return await self.checksums.last(await self.catalog.get(data))
 
     @verb("GET", "/lineage/{thing}")
     async def lineage(self, thing: str, *, limit: int = 200) -> Lineage:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlex_jupyter.architectures import Architectures
     from mlex_jupyter.catalog import Catalog
+    from mlex_jupyter.checksums import Checksums
     from mlex_jupyter.events import Events
+    from mlex_jupyter.exchange.packages import Packages
     from mlex_jupyter.inspections import Inspections
     from mlex_jupyter.jobs import Jobs
     from mlex_jupyter.labels import Labels
@@ -71,6 +73,13 @@ class Parts:
         return Ancestry(self.store, self.settings.user)
 
     @cached_property
+    def checksums(self) -> Checksums:
+        """Whether files are what they were."""
+        from mlex_jupyter.checksums import Checksums
+
+        return Checksums(self.settings, self.catalog)
+
+    @cached_property
     def inspections(self) -> Inspections:
         """What the values of volumes are like."""
         from mlex_jupyter.inspections import Inspections
@@ -90,6 +99,13 @@ class Parts:
         from mlex_jupyter.zoo import Zoo
 
         return Zoo(self.store, self.settings, self.architecture_list)
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Models in packages of bioimage.io."""
+        from mlex_jupyter.exchange.packages import Packages
+
+        return Packages(self.zoo, self.settings)
 
     @cached_property
     def architecture_list(self) -> Architectures:

@@ -250,6 +250,18 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("gives", "outputs"),
         Column("from", lambda found: f"{_from(found)}, {found.builder}"),
     ),
+    "Verification": (
+        Column("state", lambda found: VERIFIED[found.state]),
+        _field("name", "name"),
+        _field("says", "says"),
+        _field("checksum", "checksum"),
+        _field("expected", "expected"),
+        _field("changed", "changed"),
+        _field("missing", "missing"),
+        _field("added", "added"),
+        _field("job", "job"),
+        _field("read", "time"),
+    ),
     "Quality": (
         _field("name", "name"),
         Column("looked at", qualities.looked_at),
@@ -327,6 +339,7 @@ NOTES: dict[str, Callable[[Any], str | None]] = {
     "Check": lambda check: check.mend,
     "FitCheck": lambda check: check.mend,
 }
+VERIFIED = {"noted": "✔ noted", "same": "✔ the same", "changed": "✖ changed", "running": "● running"}
 PARAMETERS = ("Parameter", "Default", "Allowed", "Meaning")
 
 

@@ -43,7 +43,7 @@ from mlex_jupyter.types.labels import (
     TileVersion,
 )
 from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
-from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality
+from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verification
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
 from mlex_jupyter.types.uploads import Upload, UploadFile
@@ -53,6 +53,8 @@ from mlex_jupyter.types.zoo import (
     FitCheck,
     FitReport,
     Model,
+    Package,
+    PackageFile,
     Preprocessing,
     Trained,
     TrainedOn,
@@ -102,6 +104,8 @@ __all__ = [
     "ModelReport",
     "Name",
     "Output",
+    "Package",
+    "PackageFile",
     "Painted",
     "Params",
     "Patch",
@@ -130,6 +134,7 @@ __all__ = [
     "TrainedOn",
     "Upload",
     "UploadFile",
+    "Verification",
     "Visibility",
     "Why",
     "ZooEntry",

@@ -1,6 +1,8 @@
-"""What a look at all values of a volume finds."""
+"""What a look at a volume finds: at its values, and at the bytes of its files."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from mlex_jupyter.types.base import Record, Time
 
@@ -59,3 +61,26 @@ class Quality(Record):
     mark: str | None = None
     """What changes when the file does."""
     computed: Time
+
+
+class Verification(Record):
+    """Whether a dataset's files are what they were when its checksum was noted."""
+
+    dataset: str
+    name: str
+    state: Literal["noted", "same", "changed", "running"]
+    """`noted`: there was no checksum before, so this is the one to compare with from now on."""
+    checksum: str | None = None
+    """Of what lies there now."""
+    expected: str | None = None
+    """The one that was noted, where this is another."""
+    files: int = 0
+    nbytes: int = 0
+    changed: tuple[str, ...] = ()
+    """The first of the files that are not what they were, by the path below the folder; `.` is the file itself."""
+    missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    says: str
+    job: str | None = None
+    """The job that reads a large one, in the background."""
+    time: Time
