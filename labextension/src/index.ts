@@ -34,7 +34,8 @@ const engine: JupyterFrontEndPlugin<Mlex> = {
   autoStart: true,
   provides: IMlex,
   activate: (app: JupyterFrontEnd): Mlex => {
-    const server = new Server(jupyterTransport(app.serviceManager.serverSettings));
+    const settings = app.serviceManager.serverSettings;
+    const server = new Server(jupyterTransport(settings), settings.baseUrl);
     const screen = freshScreen();
     const actions = new Actions(server, screen, jupyterAsks, {
       openRun: run => void app.commands.execute(CommandIDs.openRun, { run }),

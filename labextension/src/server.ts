@@ -2,7 +2,6 @@
 
 import {
   Client,
-  EventStream,
   ProblemError,
   type Connection,
   type Dataset,
@@ -21,6 +20,7 @@ import { Histories } from './histories';
 import { LISTS, NOTHING, type Known, type ListName } from './known';
 import { problemIn } from './problems';
 import { Runs } from './runs';
+import { SharedStream } from './tabs';
 import { Turns } from './turns';
 import { Watched } from './watched';
 
@@ -42,13 +42,21 @@ export interface Wish {
 export class Server {
   readonly known = new Watched<Known>(NOTHING, 'frame');
 
-  constructor(transport: Transport) {
+  /** `address` is the server's, which tells it apart from others that the same browser may have open. */
+  constructor(
+    transport: Transport,
+    private readonly address: string
+  ) {
     this.client = new Client(transport);
     this.histories = new Histories(this.client, this.known);
-    this.stream = new EventStream(transport, {
-      events: events => this.take(events),
-      connection: connection => this.connected(connection)
-    });
+    this.stream = new SharedStream(
+      transport,
+      {
+        events: events => this.take(events),
+        connection: connection => this.connected(connection)
+      },
+      (after, limit) => this.client.get('/events', { query: { after, limit } })
+    );
   }
 
   /** A job that ended while this page watched. */
@@ -65,7 +73,7 @@ export class Server {
     try {
       const hello = await this.client.get('/hello', {});
       this.known.set({ hello });
-      this.stream.start(hello.last_event);
+      this.stream.start(hello.last_event, `${this.address} ${hello.home} ${hello.user}`);
       await this.refreshAll();
     } catch (error) {
       const problem = problemIn(error);
@@ -308,7 +316,7 @@ export class Server {
 
   private readonly client: Client;
   private readonly histories: Histories;
-  private readonly stream: EventStream;
+  private readonly stream: SharedStream;
   private readonly lists = {
     datasets: async () => imagesFirst(await this.client.get('/datasets', {})),
     models: () => this.client.get('/models', {}),

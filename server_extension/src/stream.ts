@@ -14,6 +14,8 @@ export interface Connection {
 export interface Listener {
   events(events: readonly Event[]): void;
   connection(connection: Connection): void;
+  /** A sign of life that brought nothing new. */
+  beat?(): void;
 }
 
 /** Waits before the attempts, in seconds; the last one repeats. The first is short: most losses are restarts. */
@@ -122,6 +124,8 @@ export class EventStream {
     if (newest) {
       this._last = newest.id;
       this.listener.events(events);
+    } else {
+      this.listener.beat?.();
     }
   }
 
