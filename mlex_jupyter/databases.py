@@ -6,9 +6,11 @@ So ids are committed in their order, and a name that was free when somebody look
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.files import on_network
+from mlex_jupyter.journal import NUMBER, Journal
 from mlex_jupyter.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,8 +71,25 @@ class Database(Protocol):
     def sole(self) -> Sole:
         """What keeps the supervisors of other hosts waiting."""
 
+    def look(self, home: Path) -> None:
+        """Unavailable where what stands beside the database says that it lost something."""
+
     def made(self) -> None:
         """What is to be done once the tables are there."""
+
+    def committing(self, tx: Connection) -> Callable[[], None] | None:
+        """Asked before each commit: what is to be done once it holds."""
+
+    def close(self) -> None:
+        """Finish what goes on beside."""
+
+
+REPAIR = "End what uses this home, then make it anew from what stands beside it: mlex doctor --repair"
+
+
+def damaged(text: str) -> bool:
+    """Whether this is what SQLite says of a file that is broken."""
+    return any(word in text for word in ("malformed", "not a database", "disk I/O error"))
 
 
 def database_of(settings: Settings) -> Database:
@@ -100,9 +120,12 @@ class Sqlite:
 
     name = "SQLite"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, noted: bool = True) -> None:
         self.path = path
-        self.journal = "DELETE" if on_network(path.parent) else "WAL"
+        self.noted = noted
+        self.mode = "DELETE" if on_network(path.parent) else "WAL"
+        self.journal = Journal(path.parent)
+        self._made = False
 
     def reader(self) -> Engine:
         """Sees the database as it is when the transaction begins to read."""
@@ -110,9 +133,9 @@ class Sqlite:
 
     def writer(self) -> Engine:
         """Takes the one writer's lock as it begins."""
-        return self._engine("BEGIN IMMEDIATE")
+        return self._engine("BEGIN IMMEDIATE", watched=True)
 
-    def _engine(self, begin: str) -> Engine:
+    def _engine(self, begin: str, *, watched: bool = False) -> Engine:
         engine = create_engine(
             f"sqlite:///{self.path}",
             connect_args={"timeout": BUSY_S, "check_same_thread": False},
@@ -123,11 +146,16 @@ class Sqlite:
         @event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, _: object) -> None:
             connection.isolation_level = None  # transactions begin where we say, not where sqlite3 guesses
-            connection.execute(f"PRAGMA journal_mode={self.journal}")
+            connection.execute(f"PRAGMA journal_mode={self.mode}")
             connection.execute("PRAGMA synchronous=FULL")
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
+            if watched and self._made and not connection.info.get("watched"):
+                plain = connection.connection.driver_connection
+                assert isinstance(plain, sqlite3.Connection)
+                self.journal.watch(plain)
+                connection.info["watched"] = True
             connection.exec_driver_sql(begin)
 
         return engine
@@ -140,9 +168,39 @@ class Sqlite:
         """Nothing more than the lock in the home."""
         return Ours()
 
+    def look(self, home: Path) -> None:
+        """An empty file beside jobs is no new home, and a journal that knows more than its database is no joke."""
+        there = self.path.exists() and self.path.stat().st_size
+        if not there and (self.journal.path.exists() or any((home / "jobs").glob("*/job.json"))):
+            said = "empty" if self.path.exists() else "gone"
+            raise Unavailable(f"The database in {home} is {said}, but its records and jobs are here.", hint=REPAIR)
+        noted = self.journal.last()
+        if there and noted > self._counted():
+            raise Unavailable(f"The database in {home} has lost its last commits: its journal has them.", hint=REPAIR)
+
+    def _counted(self) -> int:
+        """The number of the last commit that the journal should know."""
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
+                row = connection.execute("SELECT value FROM meta WHERE key = ?", (NUMBER,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            if damaged(str(error)):
+                raise OSError(str(error)) from error
+            return 0
+        return int(row[0]) if row else 0
+
     def made(self) -> None:
-        """Keep it private."""
+        """Keep it private, and note from now on what changes."""
         self.path.chmod(0o600)
+        self._made = self.noted
+
+    def committing(self, tx: Connection) -> Callable[[], None] | None:
+        """Keep a journal of the records."""
+        return self.journal.committing(tx) if self._made else None
+
+    def close(self) -> None:
+        """Finish the backup."""
+        self.journal.close()
 
 
 class SqliteWatch:
@@ -229,8 +287,18 @@ class Postgres:
         """A session that holds a lock."""
         return PostgresSole(self)
 
+    def look(self, home: Path) -> None:
+        """The server looks after that."""
+
     def made(self) -> None:
         """The server looks after its own files."""
+
+    def committing(self, tx: Connection) -> Callable[[], None] | None:
+        """It keeps a journal itself."""
+        return None
+
+    def close(self) -> None:
+        """Nothing goes on beside."""
 
 
 def _key(of: str) -> str:

@@ -135,6 +135,19 @@ async def _supervisor(settings: Settings) -> Check:
     return Check(name="Supervisor", ok=True, says=says)
 
 
+async def repaired(settings: Settings) -> Check:
+    """Make the database anew, and say what came of it."""
+    from mlex_jupyter.repair import repair
+
+    done = await asyncio.to_thread(repair, settings)
+    kept = ", ".join(f"{number} {name}" for name, number in done.kept.items())
+    says = f"The database was made anew with {kept}; the old one is in {done.broken}."
+    if not done.unread:
+        return Check(name="Repair", ok=True, says=says)
+    mend = f"Look at what could not be read: {'; '.join(done.unread)[:600]}"
+    return Check(name="Repair", ok=False, says=f"{says} {len(done.unread)} things could not be read.", mend=mend)
+
+
 # ---------------------------------------------------------------- learning
 
 

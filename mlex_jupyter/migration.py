@@ -26,7 +26,7 @@ def current(tx: Connection) -> bool:
     try:
         found = {row.key: row.value for row in tx.execute(select(meta))}
     except DatabaseError as error:
-        if _damaged(error):
+        if "no such table" not in str(error.orig) and "does not exist" not in str(error.orig):
             raise
         return False  # there is no such table yet
     return found.get("schema") == SCHEMA_VERSION and found.get(TABLES) == fingerprint()
@@ -82,7 +82,3 @@ def _add_indexes(tx: Connection, inspector: Inspector, table: Table) -> None:
     for index in table.indexes:
         if index.name not in there:
             index.create(tx)
-
-
-def _damaged(error: DatabaseError) -> bool:
-    return any(word in str(error.orig) for word in ("malformed", "not a database"))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DatabaseError, DataError, OperationalError, PendingRollbackError
 
-from mlex_jupyter.databases import Database, Watch, database_of
+from mlex_jupyter.databases import REPAIR, Database, Watch, damaged, database_of
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable
 from mlex_jupyter.migration import current, migrate
 from mlex_jupyter.settings import Settings
@@ -43,23 +43,32 @@ class Store:
     @classmethod
     def open(cls, settings: Settings) -> Store:
         """Open the home's database; make it where there is none."""
+        database = database_of(settings)
         try:
             settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            store = cls(database_of(settings))
-            with store._reader.begin() as tx:
-                ready = current(tx)
-            if not ready:
-                with store._writer.begin() as tx:
-                    migrate(tx)
-            store.database.made()
+            database.look(settings.home)
+            return cls.over(database)
         except (OSError, DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
             if settings.database is not None:
                 raise Unavailable(f"PostgreSQL cannot be used: {cause}.", hint="Look at MLEX_DATABASE.") from error
+            if damaged(str(cause)):
+                raise Unavailable(f"The database in {settings.home} is damaged: {cause}.", hint=REPAIR) from error
             raise Unavailable(
                 f"The database in {settings.home} cannot be opened: {cause}.",
                 hint="Look at the folder's rights and free space, or choose another with MLEX_HOME.",
             ) from error
+
+    @classmethod
+    def over(cls, database: Database) -> Store:
+        """Open a database, its tables as this version wants them."""
+        store = cls(database)
+        with store._reader.begin() as tx:
+            ready = current(tx)
+        if not ready:
+            with store._writer.begin() as tx:
+                migrate(tx)
+        database.made()
         return store
 
     # ------------------------------------------------------------ reading and writing
@@ -104,11 +113,14 @@ class Store:
                         answers.append((future, work(tx)))
                     else:
                         _behind_a_savepoint(tx, work, future, answers)
+                afterwards = self.database.committing(tx)
         except BaseException as error:
             for _, future in wishes:
                 if not future.done():
                     future.set_exception(_caused(in_words(error), error))
         else:
+            if afterwards is not None:
+                afterwards()
             for future, answer in answers:
                 future.set_result(answer)
 
@@ -132,6 +144,7 @@ class Store:
         self._read_threads.shutdown()
         self._reader.dispose()
         self._writer.dispose()
+        self.database.close()
         if self._watch is not None:
             self._watch.close()
 
@@ -174,6 +187,8 @@ def _trouble(text: str) -> MlexError:
         return Unavailable("The disk is full: nothing was saved.", hint="Free some space and do it again.")
     if "locked" in text or "busy" in text or "lock timeout" in text:
         return Unavailable("The database is busy: nothing was saved.", hint="Do it again in a moment.")
+    if damaged(text):
+        return Unavailable(f"The database is damaged: {text}.", hint=REPAIR)
     return Unavailable(f"The database does not work: {text}.", hint="Run `mlex doctor`.")
 
 

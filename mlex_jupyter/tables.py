@@ -178,6 +178,8 @@ jobs = Table(
     Column("attempt", Integer, nullable=False, default=0),
     Column("asked", Integer, nullable=False, default=1),  # the attempt that somebody wants
     Column("cancel", Integer, nullable=False, default=0),  # attempts up to this one are to be cancelled
+    Column("failures", Integer, nullable=False, server_default="0"),  # attempts that failed and are tried again
+    Column("not_before", Float),  # when the next attempt may begin
     Column("vanished", Integer, nullable=False, default=0),  # attempts that ended without a word
     Column("submitted", Float, nullable=False),
     Column("started", Float),

@@ -44,8 +44,9 @@ class SystemVerbs(Parts):
         )
 
     @verb("GET", "/doctor")
-    async def doctor(self) -> list[Check]:
+    async def doctor(self, *, repair: bool = False) -> list[Check]:
         """Say what works on this machine, and how to mend what does not."""
-        from mlex_jupyter.doctor import checks
+        from mlex_jupyter.doctor import checks, repaired
 
-        return await checks(self.settings)
+        done = [await repaired(self.settings)] if repair else []
+        return done + await checks(self.settings)
