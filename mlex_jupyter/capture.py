@@ -36,6 +36,16 @@ def code_of(thing: Any) -> Code:
     return checked(Code, name=thing.__name__, text=taken.text())
 
 
+def code_of_script(path: Path) -> Code:
+    """The text of a whole file."""
+    try:
+        return checked(Code, text=path.read_text())
+    except OSError as error:
+        raise NotFound(f"The script {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path.name} is no Python: {error}.") from error
+
+
 def code_of_file(path: Path, name: str | None = None) -> Code:
     """The text of a file, and the one class or function in it that is meant."""
     try:
@@ -130,7 +140,7 @@ class _Taken:
             self.pieces[name] = said
         else:
             raise Invalid(
-                f"{self.name} uses {name}, {_in_words(value)}, which cannot travel with the code.",
+                f"{self.name} uses {name}, {in_words(value)}, which cannot travel with the code.",
                 hint="Give it as an argument or make it in the function; data is registered, and opened there by name.",
             )
 
@@ -257,7 +267,8 @@ def _literal(value: Any) -> str | None:
         return None
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """What a value is, for a sentence: `an array of 4 × 8`."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
         return f"an array of {' × '.join(map(str, shape))}"

@@ -7,11 +7,13 @@ The supervisor, and nobody else, makes wishes come true; see lifecycle.py. Here 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from datetime import datetime, timezone
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from mlex_jupyter import fit
@@ -208,6 +210,17 @@ class Jobs:
             log_tail=tuple(tail),
         )
 
+    async def returned(self, run: str) -> JsonValue:
+        """What the function of a finished job returned."""
+        job = await self.get(run)
+        if job.state != JobState.DONE:
+            raise Conflict(f"{job.name} is {job.state.value}, and has returned nothing.", hint=f"mlex why {job.name}")
+        value = next((one for one in job.outputs if one.kind == "value"), None)
+        if value is None:
+            raise NotFound(f"{job.name} called no function, so nothing was returned.")
+        found: JsonValue = json.loads(await asyncio.to_thread((self.folder(job.id).path / value.ref).read_bytes))
+        return found
+
     # ------------------------------------------------------------ wishes
 
     async def cancel(self, run: str) -> Job:
@@ -234,6 +247,7 @@ class Jobs:
                 raise Conflict(f"{row.name} is {row.state} already.")
             waiting = {"state": JobState.WAITING, "reason": "resumed", "message": None, "hint": None, "ended": None}
             wished = {"asked": max(row.asked, row.attempt + 1), "vanished": 0, "cancel": 0, "native_id": None}
+            wished |= {"failures": 0, "not_before": None}
             tx.execute(update(jobs).where(jobs.c.id == row.id).values(**waiting, **wished))
             append(tx, row.id, "state", {"state": "waiting", "reason": "resumed", "attempt": row.attempt})
             return _find(tx, row.id)
@@ -270,7 +284,10 @@ HINTS: dict[JobState, tuple[str, ...]] = {
 
 def _stem(job: JobFile) -> str:
     task = job.spec.task
-    return "run" if task.kind == "run" else task.model if task.kind == "train" else f"{task.data}-seg"
+    if task.kind == "run":
+        called = task.code and (task.code.name or task.argv[0].rpartition("/")[2].removesuffix(".py"))
+        return called if called and NAME.fullmatch(called) else "run"
+    return task.model if task.kind == "train" else f"{task.data}-seg"
 
 
 def _asked_before(tx: Connection, spec: JobSpec, owner: str) -> Job | None:

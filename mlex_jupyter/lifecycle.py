@@ -40,6 +40,7 @@ ACTIVE = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 TAKEN = 79  # the exit code of a second copy of the same attempt: learn.run
 FULL = 74  # the exit code of a run that had no room to write how it ended
 STATES_EVERY_S = 0.2
+LONGEST_PAUSE_S = 3600.0
 RELOAD_EVERY_S = 2.0
 
 
@@ -168,6 +169,8 @@ class Lifecycle:
         return f"{ended[0].name}, which it was to follow, is {ended[0].state} (Dependency)" if ended else None
 
     async def _reason_to_wait(self, row: Row) -> str | None:
+        if row.not_before is not None and time.time() < row.not_before:
+            return str(row.reason)
         for job in await self._followed(row):
             if job.state != JobState.DONE:
                 return f"after {job.name} (Dependency)"
@@ -243,6 +246,8 @@ class Lifecycle:
     async def _judge(self, row: Row, seen: Seen) -> None:
         """Decide from what the target saw, and then from what the folder says, where the job stands."""
         folder = self._folder(row)
+        with contextlib.suppress(OSError):  # tried again at the next look
+            folder.cap_log()
         if row.state == JobState.QUEUED and folder.claimed(row.attempt):  # a short one may have ended since, too
             row = await self._change(row, state=JobState.RUNNING, started=row.started or time.time(), reason=None)
         result, ending = folder.result(), folder.ending(row.attempt)
@@ -257,10 +262,33 @@ class Lifecycle:
 
     async def _close(self, row: Row, ending: Ending) -> None:
         """The run said how it ended."""
+        if ending.state == JobState.FAILED and await self._try_again(row, ending):
+            return
         if ending.state != JobState.CANCELLED:
             await self._end(row, ending.state, message=ending.message, hint=ending.hint, exit_code=ending.exit_code)
         else:
             await self._vanished(row, Seen(state=JobState.LOST, reason=ending.message, exit_code=ending.exit_code))
+
+    async def _try_again(self, row: Row, ending: Ending) -> bool:
+        """Whether a failure is to be tried again: as often as was asked for, after a pause that doubles."""
+        task = self._files[row.id].spec.task
+        if task.kind != "run" or row.failures >= task.retry_failed or row.cancel >= row.attempt:
+            return False
+        pause = min(self.settings.retry_pause_s * 2**row.failures, LONGEST_PAUSE_S)
+        await self._take_in_all(row)
+        self._closed(
+            await self._change(
+                row,
+                state=JobState.WAITING,
+                asked=row.attempt + 1,
+                failures=row.failures + 1,
+                not_before=time.time() + pause,
+                native_id=None,
+                exit_code=ending.exit_code,
+                reason=f"attempt {row.attempt} failed: {ending.message.rstrip('.')}; trying again after {pause:g} s",
+            )
+        )
+        return True
 
     async def _vanished(self, row: Row, seen: Seen) -> None:
         """Gone without a result: because somebody asked; else go on from the checkpoint, but not for ever."""

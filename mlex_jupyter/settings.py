@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     )
     local_gpus: int | None = Field(None, ge=0, description="GPUs that local jobs may share; left out, those found.")
     retries: int = Field(3, ge=0, le=10, description="How often a vanished training or prediction is resumed.")
+    retry_pause_s: float = Field(10, gt=0, description="The first pause before a failed command is tried again.")
     stop_grace_s: float = Field(60, gt=0, description="Time for a cancelled job to save before it is ended.")
     idle_s: float = Field(60, gt=0, description="How long the supervisor stays when nothing is left to do.")
     readers: int = Field(2, ge=1, le=32, description="Processes that open files at the same time.")

@@ -36,6 +36,9 @@ TYPES = (
 )
 OTHERS = {
     "use": "sync",
+    "note": "inside",
+    "progress": "inside",
+    "metrics": "inside",
     "connect": "lab",
     "Mlex": "app",
     "Remote": "remote",
@@ -47,7 +50,7 @@ OTHERS = {
 }
 
 
-OWN = ("model",)
+OWN = ("model", "run")
 """Verbs that take, besides names, what a person wrote."""
 
 
@@ -268,9 +271,9 @@ def listed(code: Code, here: Engine | None = None) -> str:
     return here.run(here.mlex.ingest(code)).name
 
 
-def shown_model(*args: Any, **given: Any) -> Any:
-    """The verb `model`, whose name a decorator shares."""
-    return _function("model")(*args, **given)
+def verb_function(name: str) -> Callable[..., Any]:
+    """The plain function of a verb whose name means more than the verb."""
+    return _function(name)
 
 
 def public(name: str) -> Any:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+from pydantic import JsonValue
+
+from mlex_jupyter.capture import code_of_script
 from mlex_jupyter.errors import JobEnded, Unavailable
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.types import (
+    Code,
     Job,
     JobSpec,
     JobState,
@@ -88,11 +93,45 @@ class JobVerbs(Parts):
         key: str | None = None,
         folder: str | None = None,
         retries: int = 0,
+        retry_failed: int = 0,
         wait: bool = False,
     ) -> Job:
-        """Run a command of your own as a job, where you are: `mlex run -- python script.py`."""
-        task = checked(RunTask, argv=argv, folder=folder or self.here(), retries=retries)
+        """Run a copy of a script, `mlex run my.py --flag 3`, or a command where you are, `mlex run -- python my.py`."""
+        often = {"retries": retries, "retry_failed": retry_failed}
+        if argv and argv[0].endswith(".py"):
+            script = Path(argv[0]).expanduser()
+            code = await asyncio.to_thread(code_of_script, script)
+            task = checked(RunTask, argv=(script.name, *argv[1:]), code=code, folder=folder, **often)
+        else:
+            task = checked(RunTask, argv=argv, folder=folder or self.here(), **often)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
+
+    @verb(shell=False)
+    async def run_code(
+        self,
+        code: Code,
+        arguments: Params = {},
+        *,
+        name: str | None = None,
+        target: str = "local",
+        resources: Resources = Resources(),
+        after: tuple[str, ...] = (),
+        experiment: str | None = None,
+        key: str | None = None,
+        folder: str | None = None,
+        retries: int = 0,
+        retry_failed: int = 0,
+        wait: bool = False,
+    ) -> Job:
+        """Call a function of your own as a job: its source and its arguments travel with it."""
+        often = {"retries": retries, "retry_failed": retry_failed}
+        task = checked(RunTask, code=code, arguments=arguments, folder=folder, **often)
+        return await self._ask(task, name, target, resources, after, experiment, key, wait)
+
+    @verb("GET", "/jobs/{run}/returned")
+    async def returned(self, run: str) -> JsonValue:
+        """Print what a function that ran as a job returned."""
+        return await self.job_list.returned(run)
 
     async def _ask(
         self,

@@ -125,7 +125,7 @@ def task_words(task: Task) -> str:
             version = f" v{task.version}" if task.version else ""
             return f"predict {task.data} with {task.model}{version}"
         case RunTask():
-            return f"run {shlex.join(task.argv)}"
+            return f"call {task.code.name}" if task.code and task.code.name else f"run {shlex.join(task.argv)}"
 
 
 def plain(text: str) -> str:

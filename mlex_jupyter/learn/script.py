@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlex_jupyter.errors import Invalid, MlexError, NotFound
+from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn.attempt import Attempt, Stopped
-from mlex_jupyter.types import Result, RunTask
+from mlex_jupyter.learn.brought import SOURCE
+from mlex_jupyter.learn.call import FAILURE, RETURNED
+from mlex_jupyter.types import Output, Problem, Result, RunTask
 
 PR_SET_PDEATHSIG = 1
+MOST_FILES = 100
 
 
 def run_script(attempt: Attempt) -> Result:
@@ -27,14 +31,47 @@ def run_script(attempt: Attempt) -> Result:
     folder = Path(task.folder) if task.folder else attempt.path / "work"
     folder.mkdir(exist_ok=True)
     with woken_by_signals() as wait:
-        code = _wait(_start(task.argv, folder, attempt), attempt, wait)
+        code = _wait(_start(_command(task, attempt), folder, attempt), attempt, wait)
     if attempt.stopping:
         raise Stopped("Stopped; the command was asked to end, and has ended.")
     if code < 0:
         raise MlexError(f"The command was ended by {signal.Signals(-code).name}.", hint="Look at the log.")
     if code:
+        _tell_failure(attempt)
         raise MlexError(f"The command ended with exit code {code}.", hint="Look at the log.")
-    return Result(attempt=attempt.number)
+    return Result(attempt=attempt.number, outputs=tuple(_outputs(attempt, None if task.folder else folder)))
+
+
+def _command(task: RunTask, attempt: Attempt) -> tuple[str, ...]:
+    """What is started: a script's text lies in the job folder by now, a function is called by a process of ours."""
+    if task.code is None:
+        return task.argv
+    if task.code.name:
+        write_whole(attempt.path / SOURCE, task.code.text)
+        return sys.executable, "-P", "-u", "-m", "mlex_jupyter.learn.call", str(attempt.path), str(attempt.number)
+    script = attempt.path / "script" / Path(task.argv[0]).name
+    script.parent.mkdir(mode=0o700, exist_ok=True)
+    write_whole(script, task.code.text)
+    return sys.executable, "-u", str(script), *task.argv[1:]
+
+
+def _tell_failure(attempt: Attempt) -> None:
+    """Raise what a function's failure was in one sentence, where it said so."""
+    try:
+        said = Problem.model_validate_json((attempt.folder.attempt(attempt.number) / FAILURE).read_bytes())
+    except FileNotFoundError:
+        return
+    raise MlexError(said.message, hint=said.hint)
+
+
+def _outputs(attempt: Attempt, work: Path | None) -> Iterator[Output]:
+    """What a function returned, and the files that were left in the job's own folder."""
+    if (attempt.path / RETURNED).is_file():
+        yield Output(kind="value", name="returned", ref=RETURNED, derived_from=(attempt.job.id,))
+    left = sorted(path for path in work.rglob("*") if path.is_file() and not path.is_symlink()) if work else []
+    for path in left[:MOST_FILES]:
+        name, ref = str(path.relative_to(work or path)), str(path.relative_to(attempt.path))
+        yield Output(kind="file", name=name, ref=ref, derived_from=(attempt.job.id,))
 
 
 def _start(argv: tuple[str, ...], folder: Path, attempt: Attempt) -> subprocess.Popen[bytes]:

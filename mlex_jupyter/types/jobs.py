@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlex_jupyter.types.base import Name, Params, Record, Reference, Time
 from mlex_jupyter.types.code import Code
@@ -37,14 +37,30 @@ class PredictTask(Record):
 
 
 class RunTask(Record):
-    """Run a command of one's own. The command is a list; no shell reads it."""
+    """Run a command, a script or a function of one's own. The command is a list; no shell reads it."""
 
     kind: Literal["run"] = "run"
-    argv: tuple[str, ...] = Field(min_length=1)
+    argv: tuple[str, ...] = ()
+    """The command, or the name of the script and its words; a function has none."""
+    code: Code | None = None
+    """The text of the script, or of the function with what it uses: a later change of theirs changes nothing."""
+    arguments: Params = {}
+    """What the function is called with."""
     folder: str | None = None
     """Where it runs; left out, a new folder of the job's own."""
     retries: int = Field(0, ge=0, le=10)
-    """How often to start it again after it vanished; a command's own failure is never repeated."""
+    """How often to start it again after it vanished."""
+    retry_failed: int = Field(0, ge=0, le=10)
+    """How often to try again after it failed, after a pause that doubles each time."""
+
+    @model_validator(mode="after")
+    def _has_work(self) -> RunTask:
+        if self.code is not None and self.code.name:
+            if self.argv:
+                raise ValueError("a function takes arguments, and no argv")
+        elif not self.argv or self.arguments:
+            raise ValueError("a command is at least one word, and takes no arguments but its own words")
+        return self
 
 
 Task = Annotated[TrainTask | PredictTask | RunTask, Field(discriminator="kind")]
@@ -103,7 +119,7 @@ class Progress(Record):
 class Output(Record):
     """One thing that a finished job left."""
 
-    kind: Literal["weights", "dataset", "picture", "slices"]
+    kind: Literal["weights", "dataset", "picture", "slices", "value", "file"]
     name: str
     ref: str
     """A dataset's or blob's id, or a path inside the job folder."""
