@@ -176,3 +176,27 @@ class Trained(Record):
     """The safetensors file, absolute, or relative to the file that this stands in."""
     source: str = ""
     """The id of the run or model that it is, for the lineage of what it makes."""
+
+
+class Package(Record):
+    """What a package of bioimage.io says of itself."""
+
+    name: str
+    format: str
+    description: str = ""
+    license: str | None = None
+    tags: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    """The formats that its weights come in."""
+    files: dict[str, int] = {}
+    """Each file's size in bytes."""
+    refused: str | None = None
+    """Why it cannot be used here; None where it can."""
+
+
+class PackageFile(Record):
+    """A package that was written."""
+
+    path: str
+    nbytes: int
+    sha256: str
