@@ -21,10 +21,15 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from mlex_jupyter.errors import Conflict, Invalid
-from mlex_jupyter.files import create_exclusively, write_whole
+from mlex_jupyter.files import create_exclusively, read_piece, write_whole
 from mlex_jupyter.types import Ending, JobFile, Record, Result, now
 
 R = TypeVar("R", bound=Record)
+
+MOST_LOG = 1 << 28
+"""A log grows no longer: then its beginning and its end are kept."""
+END_OF_LOG = 1 << 20
+MOST_JSON = 1 << 26
 
 
 class JobFolder:
@@ -57,6 +62,20 @@ class JobFolder:
         status = os.lstat(self.path)
         if self.path.is_symlink() or status.st_uid != os.getuid():
             raise Invalid(f"{self.path} is not a job folder of this user.")
+
+    def cap_log(self) -> None:
+        """Take the middle out of a log that has grown beyond all measure, and say so in it."""
+        end, _, length = read_piece(self.log, -END_OF_LOG, 0)
+        if length <= MOST_LOG:
+            return
+        _, last, length = read_piece(self.log, end, END_OF_LOG)
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        try:
+            os.ftruncate(descriptor, MOST_LOG // 2)
+            note = f"\n[MLEx: the log was {length >> 20} MB long; its middle was taken out here]\n"
+            os.write(descriptor, note.encode() + last)
+        finally:
+            os.close(descriptor)
 
     def job(self) -> JobFile:
         """What was asked for."""
@@ -105,9 +124,9 @@ class JobFolder:
 
 
 def _read(kind: type[R], path: Path) -> R | None:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if path.is_symlink() or not path.is_file():
         return None
+    try:
+        return kind.model_validate_json(read_piece(path, 0, MOST_JSON)[1])
     except ValidationError as error:
         raise Invalid(f"{path} cannot be read: {error.errors()[0]['msg']}.") from error

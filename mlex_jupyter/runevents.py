@@ -21,6 +21,8 @@ from mlex_jupyter.types import Progress
 KINDS = frozenset({"metrics", "epoch", "progress", "picture", "note"})
 AT_ONCE = 1 << 20
 LONGEST_LINE = 1 << 16
+MOST_BYTES = 1 << 28
+"""What a run says beyond this stays in its file: the database is everybody's."""
 LATEST = 253402300799  # the last second of the year 9999: no date goes further
 
 
@@ -40,13 +42,20 @@ class Found(NamedTuple):
 
 
 def read_events(path: Path, offset: int) -> Found:
-    """The whole lines after an offset; one that is not an event of a run is passed over."""
+    """The whole lines after an offset; what is no event of a run is passed over, and what is beyond all measure."""
+    if offset >= MOST_BYTES:
+        return Found([], max(offset, read_piece(path, offset, 0)[2]))
     _, piece, _ = read_piece(path, offset, AT_ONCE)
     whole = piece.rfind(b"\n") + 1
     if not whole and len(piece) == AT_ONCE:
         whole = AT_ONCE  # a line without an end: pass over it
     lines = piece[:whole].split(b"\n")
-    return Found([said for line in lines if (said := _parse(line))], offset + whole)
+    found = Found([said for line in lines if (said := _parse(line))], offset + whole)
+    if found.end >= MOST_BYTES:
+        found.events.append(
+            Said(time.time(), "note", {"text": f"It has said {found.end >> 20} MB; more is not shown."})
+        )
+    return found
 
 
 def _parse(line: bytes) -> Said | None:

@@ -18,6 +18,13 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}  # its own, so that SafeLoader keeps the old ones
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """No references: a few lines of them can stand for more than any memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "references (*name) are not read", mark)
+        return super().compose_node(parent, index)
+
 
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),

@@ -9,9 +9,11 @@ from urllib.parse import unquote
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, NotFound
+from mlex_jupyter.files import read_piece
 from mlex_jupyter.server.http import Answer
 
 PNG = "image/png"
+LARGEST = 1 << 25
 DATASET = re.compile(r"/?datasets/([^/]+)/picture")
 RUN = re.compile(r"/?jobs/([^/]+)/picture")
 
@@ -38,13 +40,17 @@ async def _slice(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> A
 async def _of_run(mlex: Mlex, run: str, epoch: int | None) -> Answer:
     job = await mlex.job(run)
     folder = mlex.job_list.folder(job.id).path
+    epochs = folder / "pictures"
+    if epochs.is_symlink():
+        raise NotFound(f"{job.name} keeps its pictures elsewhere.")
     if epoch is not None:
-        wanted = [folder / "pictures" / f"epoch-{epoch:04d}.png"]
+        wanted = [epochs / f"epoch-{epoch:04d}.png"]
     else:
-        wanted = [folder / "picture.png", *sorted((folder / "pictures").glob("epoch-*.png"), reverse=True)[:1]]
+        wanted = [folder / "picture.png", *sorted(epochs.glob("epoch-*.png"), reverse=True)[:1]]
     for file in wanted:
-        if file.is_file() and not file.is_symlink():
-            return Answer(200, await asyncio.to_thread(file.read_bytes), PNG)
+        _, picture, length = await asyncio.to_thread(read_piece, file, 0, LARGEST)
+        if length and length == len(picture):
+            return Answer(200, picture, PNG)
     raise NotFound(f"{job.name} has no picture yet.")
 
 

@@ -132,3 +132,36 @@ def test_a_folder_of_somebody_else_is_refused(folder: JobFolder) -> None:
     os.chown(folder.path, 12345, -1)
     with pytest.raises(Invalid, match="not a job folder of this user"):
         folder.check_owner()
+
+
+def test_a_log_beyond_all_measure_keeps_its_beginning_and_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlex_jupyter.jobfolder.MOST_LOG", 10_000)
+    monkeypatch.setattr("mlex_jupyter.jobfolder.END_OF_LOG", 1000)
+    folder = JobFolder(tmp_path)
+    with folder.log.open("ab") as log:  # as a run has it open
+        log.write(b"the beginning\n")
+        folder.cap_log()
+        for number in range(2000):
+            log.write(b"line %d\n" % number)
+            log.flush()
+            folder.cap_log()
+            assert folder.log.stat().st_size <= 10_100
+        log.write(b"the end\n")
+    text = folder.log.read_text()
+    assert text.startswith("the beginning\nline 0\n")
+    assert text.endswith("line 1999\nthe end\n")
+    assert "[MLEx: the log was" in text
+
+
+def test_a_log_or_a_result_that_is_a_link_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlex_jupyter.jobfolder.MOST_LOG", 10)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "mine").write_text('{"attempt": 1, "outputs": []}')
+    for name in ("log.txt", "result.json"):
+        (tmp_path / "job" / name).symlink_to(tmp_path / "mine")
+    folder = JobFolder(tmp_path / "job")
+    folder.cap_log()
+    assert folder.result() is None
+    assert (tmp_path / "mine").read_text() == '{"attempt": 1, "outputs": []}'

@@ -207,3 +207,19 @@ def test_progress_and_metrics_are_the_newest(tmp_path: Path) -> None:
 def test_without_progress_the_old_one_stays() -> None:
     assert "progress" not in summary([], {"loss": 1.0})
     assert summary([], {"loss": 1.0})["metrics"] == {"loss": 1.0}
+
+
+def test_a_run_that_says_more_than_anybody_can_read_is_cut_short_once_and_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlex_jupyter.runevents.MOST_BYTES", 3 * AT_ONCE)
+    file = tmp_path / "events.jsonl"
+    file.write_bytes((GOOD + b"\n") * (10 * AT_ONCE // len(GOOD)))
+    said: list[object] = []
+    offset = 0
+    while (found := read_events(file, offset)).end > offset:
+        said += [event.values["text"] for event in found.events]
+        offset = found.end
+    assert offset == file.stat().st_size
+    assert len(said) < 4 * AT_ONCE // len(GOOD)
+    assert [text for text in said if text != "good"] == ["It has said 3 MB; more is not shown."]

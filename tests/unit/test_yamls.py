@@ -1,5 +1,6 @@
 """What people write as YAML is what they mean."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,3 +50,24 @@ def test_the_ordinary_yaml_loader_is_left_as_it_was() -> None:
     import yaml
 
     assert yaml.safe_load("on") is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]",
+        "a: !!python/object/apply:os.system [touch harm]",
+        "a: !!python/name:os.system",
+        "a: !anything {b: 1}",
+        "[" * 5000,
+        "{a: " * 5000,
+    ],
+)
+def test_references_tags_and_endless_nesting_are_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Invalid):
+        yaml_mapping(text)
+    assert yaml_value(text) == text
+    assert not list(tmp_path.iterdir())
