@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
 from mlex_jupyter import __version__
+from mlex_jupyter.data.places import title
 from mlex_jupyter.data.readers import VolumeInfo
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.types import NAME, ClassInfo, Dataset, Provenance, invalid, new_id, now
 
-ENDINGS = re.compile(r"(\.ome)?\.(zarr|npy|tiff?)$", re.IGNORECASE)
+ENDINGS = re.compile(r"(\.ome)?\.(zarr|npy|tiff?|h5|hdf5?|he5|nxs|nx5)(?=-|$)", re.IGNORECASE)
 LONGEST = 100
 LONGEST_TEXT = 10_000
 MOST_NOTES = 100
@@ -144,7 +144,7 @@ def provenance(path: str) -> Provenance:
 
 def name_from(path: str) -> str:
     """A valid name made of a file's own: `Rec 04 (final).ome.zarr` is `Rec-04-final`."""
-    stem = ENDINGS.sub("", PurePath(path).name)
+    stem = ENDINGS.sub("", title(path))
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     return words[:LONGEST] if NAME.fullmatch(words[:LONGEST]) else "data"
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from mlex_jupyter.data.extras import EXTRAS, missing, to_install
 from mlex_jupyter.files import file_system, on_network
 from mlex_jupyter.lease import held
 from mlex_jupyter.plugins import OURS, broken, distribution, entry_points, load_all
@@ -59,6 +60,7 @@ async def checks(settings: Settings) -> list[Check]:
         _supervisor,
         _torch,
         _dlsia,
+        _readers,
         _plugins,
         _lab,
         _server_extension,
@@ -170,6 +172,14 @@ async def _dlsia(settings: Settings) -> Check:
             name="DLSIA", ok=False, says="not installed: its networks, such as tunet, are missing.", mend=DLSIA
         )
     return Check(name="DLSIA", ok=True, says=_version("dlsia"))
+
+
+async def _readers(settings: Settings) -> Check:
+    absent = missing()
+    says = ", ".join(["zarr", "NumPy", "TIFF", *(opens for extra, (_, opens) in EXTRAS.items() if extra not in absent)])
+    if absent:
+        says += f"; for {' and '.join(EXTRAS[extra][1] for extra in absent)}: {to_install(*absent)}"
+    return Check(name="Data", ok=True, says=says)
 
 
 async def _plugins(settings: Settings) -> Check:

@@ -42,11 +42,13 @@ class DataVerbs(Parts):
         description: str = "",
         meta: dict[str, str] = {},
     ) -> Dataset:
-        """Register a volume (zarr, NumPy or TIFF) under a name, where it lies."""
+        """Register a volume (zarr, HDF5, TIFF, NumPy; a path or a URL) under a name, where it lies."""
         about: dict[str, Any] = {"tags": tags, "description": description, "meta": meta}
-        return await self.catalog.register(
+        data = await self.catalog.register(
             path, name=name, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, **about
         )
+        await self.tell_rules()
+        return data
 
     @verb("GET", "/datasets")
     async def data(

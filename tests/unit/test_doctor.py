@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Check
 
@@ -126,3 +127,14 @@ def test_the_shell_shows_it(mlex_run: Callable[..., object]) -> None:
     said = mlex_run("doctor").stdout  # type: ignore[attr-defined]
     assert "Python" in said
     assert "Database" in said
+
+
+async def test_what_opens_hdf5_or_s3_is_said_where_it_is_missing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extras = import_module("mlex_jupyter.data.extras")
+    monkeypatch.setitem(extras.EXTRAS, "hdf5", ("no_such_module", "HDF5"))
+    assert "pip install 'mlex-jupyter[hdf5" in (await doctor._readers(settings)).says
+    with pytest.raises(Invalid) as refused:
+        extras.needed("hdf5")
+    assert refused.value.hint == "pip install 'mlex-jupyter[hdf5]'"

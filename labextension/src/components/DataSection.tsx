@@ -27,7 +27,7 @@ export function DataSection(): JSX.Element {
         <Empty
           icon={gridIcon}
           title="No data yet"
-          text="Start with the sample, or add a zarr, NumPy or TIFF volume of yours."
+          text="Start with the sample, or add a zarr, HDF5, TIFF or NumPy volume of yours."
         >
           <button
             type="button"
