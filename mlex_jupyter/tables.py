@@ -122,6 +122,16 @@ aliases = Table(
     info={"journal": True},
 )
 
+exchange_entries = Table(
+    "exchange_entries",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("record", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    info={"journal": True},
+)
+
 # The newest listed version of each model, as it is searched.
 zoo_index = searched(
     Table(
@@ -159,6 +169,21 @@ sources = Table(
     UniqueConstraint("name", "sha256"),
 )
 
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("owner", String, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("enabled", Integer, nullable=False),
+    Column("cursor", WHOLE, nullable=False),  # the last event that it has dealt with
+    Column("fired", Integer, nullable=False, server_default="0"),
+    Column("last_fired", Float),
+    Column("message", String),
+    Column("created", Float, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -191,8 +216,17 @@ jobs = Table(
     Column("outputs", JSON, nullable=False, default=list),
     Column("offset", WHOLE, nullable=False, default=0),  # bytes of events.jsonl that are in `events`
     Column("experiment", String),
+    Column("task", String),  # its kind; none where an older version wrote the row
+    Column("model", String),
+    Column("data", String),
     UniqueConstraint("owner", "key"),
     Index("jobs_by_state", "state", "number"),
+    Index("jobs_by_target", "state", "target", "number"),
+    Index("jobs_by_task", "task", "number"),
+    Index(
+        "jobs_sought",
+        *("number", "state", "name", "owner", "target", "experiment", "task", "model", "data", "submitted"),
+    ),
     Index("jobs_by_experiment", "experiment", "number"),
     sqlite_autoincrement=True,
 )

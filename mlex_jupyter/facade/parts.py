@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from mlex_jupyter.catalog import Catalog
     from mlex_jupyter.checksums import Checksums
     from mlex_jupyter.events import Events
+    from mlex_jupyter.exchange.entries import Entries
     from mlex_jupyter.exchange.packages import Packages
     from mlex_jupyter.inspections import Inspections
     from mlex_jupyter.jobs import Jobs
     from mlex_jupyter.labels import Labels
     from mlex_jupyter.lineage import Ancestry
+    from mlex_jupyter.rules import Rules
     from mlex_jupyter.settings import Settings
     from mlex_jupyter.sources import Sources
     from mlex_jupyter.store import Store
     from mlex_jupyter.targets import Targets
-    from mlex_jupyter.uploads import Uploads
     from mlex_jupyter.types import Event
+    from mlex_jupyter.uploads import Uploads
     from mlex_jupyter.zoo import Zoo
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,13 @@ class Parts:
         return Packages(self.zoo, self.settings)
 
     @cached_property
+    def exchange_entries(self) -> Entries:
+        """Entries of MLExchange."""
+        from mlex_jupyter.exchange.entries import Entries
+
+        return Entries(self.store, self.settings)
+
+    @cached_property
     def architecture_list(self) -> Architectures:
         """The kinds of network."""
         from mlex_jupyter.architectures import Architectures
@@ -127,6 +136,18 @@ class Parts:
         from mlex_jupyter.jobs import Jobs
 
         return Jobs(self.store, self.settings, self.catalog, self.label_sets, self.zoo, self.all_targets)
+
+    @cached_property
+    def rule_list(self) -> Rules:
+        """On what event, which job."""
+        from mlex_jupyter.rules import Rules
+
+        return Rules(self.store, self.settings)
+
+    async def tell_rules(self) -> None:
+        """Something has happened that is no job: see to it that somebody looks, where there are rules."""
+        if await self.rule_list.any():
+            self.keep_moving()
 
     @cached_property
     def all_targets(self) -> Targets:

@@ -8,6 +8,7 @@ from mlex_jupyter.errors import Invalid
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import (
     Architecture,
+    Entry,
     FitReport,
     Model,
     Package,
@@ -159,7 +160,9 @@ class ZooVerbs(Parts):
         made_from = (await self.zoo.model(parent)).id if parent else None
         card = {"title": title, "description": description, "tags": tags, "license": license, "citation": citation}
         card |= {"name": name, "visibility": visibility, "parent": made_from, "owner": self.settings.user}
-        return await self.zoo.publish(job, trained, file, **card)
+        model = await self.zoo.publish(job, trained, file, **card)
+        await self.tell_rules()
+        return model
 
     @verb("POST", "/models/{name}/card")
     async def edit_model(
@@ -210,3 +213,18 @@ class ZooVerbs(Parts):
     async def inspect_package(self, path: str) -> Package:
         """Say what a bioimage.io package holds, and whether it can be used here."""
         return await self.packages.look(path)
+
+    @verb("POST", "/entries", status=201)
+    async def import_mlexchange(self, path: str) -> list[Entry]:
+        """Keep the model entries of MLExchange's content registry that a JSON file holds, with their forms."""
+        return await self.exchange_entries.take(path)
+
+    @verb("GET", "/entries")
+    async def entries(self) -> list[Entry]:
+        """List the imported entries of MLExchange."""
+        return await self.exchange_entries.all()
+
+    @verb("GET", "/entries/{name}")
+    async def entry(self, name: str) -> Entry:
+        """Show one entry of MLExchange with the form of its parameters."""
+        return await self.exchange_entries.get(name)

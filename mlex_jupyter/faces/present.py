@@ -11,7 +11,7 @@ from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.ancestry import drawing, tree
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
 from mlex_jupyter.faces.words import clock, plain, plural, size, spans, task_words, words
-from mlex_jupyter.types import Architecture, Code, Job, JobState, Lineage, ModelReport, Quality, Record
+from mlex_jupyter.types import Architecture, Code, Entry, Job, JobState, Lineage, ModelReport, Quality, Record
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
@@ -121,6 +121,14 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Score", _score),
         Column("Listed", lambda model: f"withdrawn {words(model.withdrawn)}" if model.withdrawn else ""),
         _field("Made", "created", right=True),
+    ),
+    "Entry": (
+        _field("Name", "name"),
+        _field("Version", "version"),
+        _field("Title", "title"),
+        _field("Kind", "kind"),
+        _field("For", "applications"),
+        _field("Imported", "imported", right=True),
     ),
     "FitCheck": (Column("", lambda check: LEVELS[check.level]), _field("What", "about"), _field("Says", "says")),
     "Experiment": (
@@ -301,6 +309,19 @@ FACTS: dict[str, tuple[Column, ...]] = {
         _field("id", "id"),
         _field("made", "created"),
     ),
+    "Entry": (
+        Column("name", lambda entry: f"{entry.name} {entry.version}"),
+        _field("title", "title"),
+        _field("about", "description"),
+        _field("kind", "kind"),
+        _field("for", "applications"),
+        _field("owner", "owner"),
+        _field("reference", "reference"),
+        _field("image", "image"),
+        Column("command", lambda entry: Lines(entry.command)),
+        _field("left aside", "left_aside"),
+        _field("imported", "imported"),
+    ),
     "FitReport": (Column("", lambda report: _verdict(report)),),
     "ZooPage": (
         Column("found", lambda page: f"{'more than ' if page.more_than_total else ''}{page.total}"),
@@ -377,8 +398,8 @@ def _lines(value: Any) -> tuple[str, ...]:
     return tuple(map(words, value.items)) if isinstance(value, Lines) else (words(value),)
 
 
-def parameters(architecture: Architecture) -> Grid:
-    """The parameters of an architecture, from its schema."""
+def parameters(architecture: Architecture | Entry) -> Grid:
+    """The parameters of an architecture or an entry, from its schema."""
     properties = architecture.params_schema.get("properties")
     found = properties if isinstance(properties, dict) else {}
     rows = tuple(
@@ -417,6 +438,7 @@ def comparison(found: Any) -> Grid:
 BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Architecture": parameters,
     "Comparison": comparison,
+    "Entry": parameters,
     "FitReport": lambda report: grid(report.checks),
     "ModelReport": lambda report: grid(report.checks),
     "Quality": lambda found: grid(qualities.notable(found)),

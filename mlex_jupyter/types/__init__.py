@@ -14,6 +14,7 @@ from mlex_jupyter.types.jobs import (
     FINAL,
     Ending,
     Job,
+    JobCounts,
     JobFile,
     JobSpec,
     JobState,
@@ -45,11 +46,13 @@ from mlex_jupyter.types.labels import (
 from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
 from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verification
 from mlex_jupyter.types.resources import Resources
+from mlex_jupyter.types.rules import On, Rule, Trial
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
 from mlex_jupyter.types.uploads import Upload, UploadFile
 from mlex_jupyter.types.zoo import (
     Architecture,
     ArrayContract,
+    Entry,
     FitCheck,
     FitReport,
     Model,
@@ -64,6 +67,9 @@ from mlex_jupyter.types.zoo import (
 )
 
 __all__ = [
+    "Trial",
+    "Rule",
+    "On",
     "FINAL",
     "MODULE",
     "NAME",
@@ -80,6 +86,7 @@ __all__ = [
     "Difference",
     "Draft",
     "Ending",
+    "Entry",
     "Event",
     "Experiment",
     "Exported",
@@ -89,6 +96,7 @@ __all__ = [
     "Hello",
     "Histogram",
     "Job",
+    "JobCounts",
     "JobFile",
     "JobSpec",
     "JobState",

@@ -200,3 +200,25 @@ class PackageFile(Record):
     path: str
     nbytes: int
     sha256: str
+
+
+class Entry(Record):
+    """A model as MLExchange's content registry describes it, with its form; it is not run here."""
+
+    name: Name
+    version: str = Field(max_length=50)
+    title: str = Field(max_length=200)
+    kind: str = ""
+    """As it says: supervised, unsupervised."""
+    description: str = ""
+    owner: str = ""
+    applications: tuple[str, ...] = ()
+    reference: str | None = None
+    image: str | None = None
+    command: tuple[str, ...] = ()
+    """What MLExchange runs in its image; shown to people only."""
+    params_schema: dict[str, JsonValue]
+    """JSON Schema of its parameters; `x-group` is the group in which MLExchange shows one."""
+    left_aside: tuple[str, ...] = ()
+    """What only concerned how the form looks there."""
+    imported: Time
