@@ -174,7 +174,7 @@ class Labels:
                 balance.setdefault(z, {})[value] = count
             while True:
                 before = self.store.read_now(lambda tx: _named(tx, dataset.id, name))
-                if before and self.store.read_now(lambda tx: _unsaved(tx, before.id)):
+                if before and self.store.read_now(lambda tx: _unsaved(tx, before.id, lock=False)):
                     self.versions.save(before.id, self.user, "before other labels were imported")
                 made = self.store.write_now(lambda tx: self._commit_import(tx, dataset, name, classes, balance, beside))
                 if made is not None:
@@ -200,7 +200,7 @@ class Labels:
     ) -> LabelSet | None:
         """None where somebody has painted since the draft was saved."""
         before = _named(tx, dataset.id, name)
-        if before is not None and _unsaved(tx, before.id):
+        if before is not None and _unsaved(tx, before.id, lock=True):
             return None
         named = tuple(classes) or _classes(balance, before)
         return self._add(tx, dataset, name, named, balance, beside, "import")
@@ -331,9 +331,9 @@ def _check_name(name: str) -> None:
         )
 
 
-def _unsaved(tx: Connection, labels_id: str) -> bool:
+def _unsaved(tx: Connection, labels_id: str, *, lock: bool) -> bool:
     query = select(label_drafts.c.changed > label_drafts.c.saved).where(label_drafts.c.labels == labels_id)
-    return bool(tx.execute(query.with_for_update()).scalar())
+    return bool(tx.execute(query.with_for_update() if lock else query).scalar())
 
 
 def _named(tx: Connection, dataset_id: str, name: str) -> LabelSet | None:

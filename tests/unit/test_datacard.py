@@ -18,6 +18,8 @@ from mlex_jupyter.events import Events
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def catalog(settings: Settings) -> Iterator[Catalog]:

@@ -16,6 +16,8 @@ from mlex_jupyter.store import Store
 from mlex_jupyter.tables import dataset_terms, datasets
 from mlex_jupyter.types import DataOrder, Dataset, new_id, now
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def catalog(settings: Settings) -> Iterator[Catalog]:

@@ -21,6 +21,8 @@ from mlex_jupyter.store import Store
 from mlex_jupyter.tables import edges, meta, models
 from mlex_jupyter.types import Dataset, Lineage, now
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def catalog(settings: Settings) -> Iterator[Catalog]:
