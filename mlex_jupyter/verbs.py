@@ -28,7 +28,10 @@ class Route:
     path: str
     status: int
     body: str | None
-    """The parameter that is the whole body; without it, what is not in the path is the query or a JSON object."""
+    """The parameter that is the whole body; without it, what is not in the path is the query or a JSON object.
+
+    Bytes are sent as they are, and the other arguments are then the query.
+    """
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class Verb:
     def parameters(self) -> tuple[Parameter, ...]:
         """The arguments after `self`, types resolved."""
         return _parameters(self.function)
+
+    @property
+    def sends_bytes(self) -> bool:
+        """Whether its body is bytes, and no JSON."""
+        body = self.route and self.route.body
+        return any(parameter.name == body and parameter.type is bytes for parameter in self.parameters)
 
     @property
     def returns(self) -> Any:

@@ -82,6 +82,9 @@ class Call:
     def _others(self, query: Query, body: bytes) -> dict[str, Any]:
         if self.route.method == "GET":
             return {name: self._from_query(name, values) for name, values in query.items()}
+        if self.verb.sends_bytes:
+            said = {name: self._from_query(name, values) for name, values in query.items()}
+            return said | {str(self.route.body): body}
         try:
             sent = from_json(body) if body.strip() else {}
         except ValueError as error:

@@ -18,6 +18,7 @@ from mlex_jupyter.types import Event, Job, Problem
 from mlex_jupyter.verbs import Parameter, Verb, table
 
 REF = "#/components/schemas/{model}"
+BYTES = {"type": "string", "format": "binary"}
 PICTURES = {
     "/datasets/{name}/picture": (
         "dataset_picture",
@@ -88,7 +89,11 @@ def _operation(verb: Verb, schemas: _Schemas) -> dict[str, Any]:
             "default": {"description": "What went wrong.", "content": _json(schemas.of(Problem, "out"))},
         },
     }
-    if route.method == "GET":
+    if verb.sends_bytes:
+        query = [parameter for parameter in others if parameter.name != route.body]
+        operation["parameters"] += [_parameter(parameter, "query", schemas) for parameter in query]
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": BYTES}}}
+    elif route.method == "GET":
         operation["parameters"] += [_parameter(parameter, "query", schemas) for parameter in others]
     elif route.body:
         body = next(parameter for parameter in others if parameter.name == route.body)
