@@ -45,6 +45,12 @@ def _postgres() -> str | None:
     return _module("psycopg")
 
 
+def _service(program: str) -> str | None:
+    from tests.services import PROGRAMS
+
+    return None if (PROGRAMS / program).exists() else f"no {program} here: tools/setup.sh services"
+
+
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
@@ -52,6 +58,8 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "mount": _mount,
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
     "postgres": _postgres,
+    "s3": lambda: _module("obstore") or _service("moto_server"),
+    "tiled": lambda: _module("tiled") or _service("tiled"),
     "torch": lambda: _module("torch", "safetensors"),
 }
 """Why something is not there, by what a test calls it."""

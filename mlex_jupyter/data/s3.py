@@ -29,6 +29,7 @@ PATIENCE = {"timeout": timedelta(seconds=30), "connect_timeout": timedelta(secon
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=40)}
 FILES = (".tif", ".tiff", ".npy", ".h5", ".hdf5", ".nxs")
 REGION = "us-east-1"
+KEYS = "AWS_ENDPOINT_URL says which service is asked; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are the keys."
 
 
 class S3Reader:
@@ -55,18 +56,19 @@ def open_s3(uri: str, axes: str | None) -> Volume:
             f"{uri} is a file; in S3 only zarr is read piece by piece.",
             hint=f"Copy it here first, as with `aws s3 cp {uri} .`, or save it as zarr in the bucket.",
         )
-    stores = needed("s3", "obstore.store")
+    stores, errors = needed("s3", "obstore.store"), needed("s3", "obstore.exceptions")
     from mlex_jupyter.data.bucket import Bucket, careful
     from mlex_jupyter.data.ngff import volume_in
 
     bucket = stores.S3Store(name, prefix=key or None, **options(os.environ))
     try:
         return volume_in(Bucket(bucket, read_only=True), uri, axes, reader="s3", source=careful)
+    except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
+        raise Invalid(f"{uri} may not be read with the keys that are set, or without any.", hint=KEYS) from error
     except FileNotFoundError as error:
         raise Invalid(
-            f"There is no zarr array or image at {uri}, or it may not be read without a key.",
-            hint="Say the key of the folder that has zarr.json, .zarray or .zgroup in it. "
-            "AWS_ENDPOINT_URL says which service is asked, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with which key.",
+            f"There is no zarr array or image at {uri}.",
+            hint=f"Say the key of the folder that has zarr.json, .zarray or .zgroup in it. {KEYS}",
         ) from error
 
 
