@@ -12,10 +12,21 @@ from mlex_jupyter.facade.experiments import ExperimentVerbs
 from mlex_jupyter.facade.ingest import IngestVerbs
 from mlex_jupyter.facade.jobs import JobVerbs
 from mlex_jupyter.facade.labels import LabelVerbs
+from mlex_jupyter.facade.rules import RuleVerbs
 from mlex_jupyter.facade.system import SystemVerbs
 from mlex_jupyter.facade.uploads import UploadVerbs
 from mlex_jupyter.facade.zoo import ZooVerbs
 
 
-class Mlex(DataVerbs, UploadVerbs, LabelVerbs, ZooVerbs, IngestVerbs, JobVerbs, ExperimentVerbs, SystemVerbs):
+class Mlex(
+    DataVerbs,
+    UploadVerbs,
+    LabelVerbs,
+    ZooVerbs,
+    IngestVerbs,
+    JobVerbs,
+    RuleVerbs,
+    ExperimentVerbs,
+    SystemVerbs,
+):
     """The engine of one home, for one actor."""

@@ -16,13 +16,14 @@ from typing import Any
 from pydantic import JsonValue
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
-from mlex_jupyter import fit
+from mlex_jupyter import fit, jobsearch
 from mlex_jupyter.architectures import complete_params
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.events import append
 from mlex_jupyter.files import read_piece
 from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.jobsearch import Sought
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.lineage import link, of_job
 from mlex_jupyter.settings import Settings
@@ -34,6 +35,7 @@ from mlex_jupyter.types import (
     NAME,
     Code,
     Job,
+    JobCounts,
     JobFile,
     JobSpec,
     JobState,
@@ -48,6 +50,8 @@ from mlex_jupyter.types import (
 from mlex_jupyter.zoo import Zoo
 
 LOG_AT_ONCE = 1 << 18
+ALL = Sought()
+FINAL_STATES = frozenset(state.value for state in JobState if state.final)
 DIGITS = 6
 """The longest number that is counted on from."""
 
@@ -78,9 +82,18 @@ class Jobs:
         """Acknowledge a job: it is complete, checked and committed."""
         if spec.key is not None and (before := await self.store.read(lambda tx: _asked_before(tx, spec, owner))):
             return before
+        job = await self.prepare(spec, owner)
+        return await self.store.write(lambda tx: self.commit(tx, job, spec))
+
+    async def prepare(self, spec: JobSpec, owner: str) -> JobFile:
+        """What a request comes to: complete and checked, and nothing is kept."""
         job = await self._complete(spec, owner)
         await self._check_room(job)
-        return await self.store.write(lambda tx: _insert(tx, job, spec))
+        return job
+
+    def commit(self, tx: Connection, job: JobFile, spec: JobSpec) -> Job:
+        """Keep the wish, in the transaction of whoever asks."""
+        return _insert(tx, job, spec)
 
     async def _complete(self, spec: JobSpec, owner: str) -> JobFile:
         self.targets.get(spec.target)
@@ -168,16 +181,28 @@ class Jobs:
         """A job by its id, or the newest of that name."""
         return _job(await self.store.read(lambda tx: _find(tx, run)))
 
-    async def list(self, state: JobState | None = None, limit: int = 50, experiment: str | None = None) -> list[Job]:
-        """The newest jobs first."""
+    async def list(self, sought: Sought = ALL, limit: int = 50, past: str | None = None) -> list[Job]:
+        """A page of the jobs that are sought, the newest first; the next page begins past the last of this one."""
         if limit < 1:
             raise Invalid(f"limit={limit}: ask for at least one.")
-        query = select(jobs).order_by(jobs.c.number.desc()).limit(min(limit, 1000))
-        if state is not None:
-            query = query.where(jobs.c.state == state.value)
-        if experiment is not None:
-            query = query.where(jobs.c.experiment == experiment)
-        return await self.store.read(lambda tx: [_job(row) for row in tx.execute(query)])
+        await self._catch_up(sought)
+
+        def find(tx: Connection) -> list[Job]:
+            before = _find(tx, past).number if past is not None else None
+            return [_job(row) for row in jobsearch.search(tx, sought, before, min(limit, 1000))]
+
+        return await self.store.read(find)
+
+    async def counts(self, sought: Sought = ALL) -> JobCounts:
+        """How many of those that are sought are in each state."""
+        await self._catch_up(sought)
+        found = await self.store.read(lambda tx: jobsearch.count(tx, sought))
+        return JobCounts(total=sum(found.values()), **{state.value: found.get(state.value, 0) for state in JobState})
+
+    async def _catch_up(self, sought: Sought) -> None:
+        if sought.looks_inside and await self.store.read(jobsearch.behind):
+            while await self.store.write(jobsearch.catch_up):
+                pass
 
     async def file(self, job_id: str) -> JobFile:
         """All that a job was to do, as it was acknowledged."""
@@ -320,6 +345,7 @@ def _insert(tx: Connection, job: JobFile, request: JobSpec) -> Job:
         "state": JobState.WAITING.value,
         "submitted": (submitted := time.time()),
         "experiment": job.spec.experiment,
+        **jobsearch.columns_of(request.task.model_dump(include={"kind", "model", "data"})),
     }
     tx.execute(insert(jobs), row)
     if parents := of_job(job):
@@ -375,11 +401,28 @@ def _when(seconds: float | None) -> datetime | None:
 
 
 def _job(row: Row) -> Job:
-    file = JobFile.model_validate(row.file)
+    """A row as people see it; one that is damaged is shown as such, and hides no other."""
+    try:
+        return _sound_job(row)
+    except (ValueError, TypeError, KeyError):
+        return Job(
+            id=row.id,
+            name=row.name,
+            spec=JobSpec(name=None, task=RunTask(argv=("unreadable",))),
+            owner=row.owner,
+            state=JobState(row.state) if row.state in FINAL_STATES else JobState.LOST,
+            message="What the database holds of this job cannot be read.",
+            hint="End what uses this home, then: mlex doctor --repair",
+            attempt=row.attempt if isinstance(row.attempt, int) else 0,
+            submitted=datetime.fromtimestamp(0, timezone.utc),
+        )
+
+
+def _sound_job(row: Row) -> Job:
     return Job(
         id=row.id,
         name=row.name,
-        spec=file.spec,
+        spec=JobSpec.model_validate(row.file["spec"]),
         owner=row.owner,
         state=JobState(row.state),
         reason=row.reason,

@@ -7,19 +7,27 @@ It may be killed at any moment: the next one reads the database and the job fold
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import time
+from functools import cache, partial
 
 from mlex_jupyter import lease
+from mlex_jupyter.architectures import Architectures
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.databases import Sole
 from mlex_jupyter.errors import Unavailable
+from mlex_jupyter.jobs import Jobs
+from mlex_jupyter.labels import Labels
 from mlex_jupyter.lifecycle import Lifecycle, Superseded, unfinished
+from mlex_jupyter.rules import Firing, pending
 from mlex_jupyter.settings import Settings
+from mlex_jupyter.sources import Sources
 from mlex_jupyter.store import Store, next_epoch
 from mlex_jupyter.targets import Targets
+from mlex_jupyter.zoo import Zoo
 
 LOOK_EVERY_S = 0.02
 STAND_BY_S = 1.0
@@ -54,11 +62,13 @@ async def _its_turn(store: Store, settings: Settings, sole: Sole, stop: asyncio.
 async def _reign(store: Store, settings: Settings, stop: asyncio.Event) -> bool:
     epoch = await store.write(next_epoch)
     lifecycle = Lifecycle(store, settings, Targets(settings), Catalog(store, settings), epoch)
+    firing = Firing(store, epoch, partial(_jobs_of, store, settings))
     last_busy = time.monotonic()
     idle = False
     while not stop.is_set() and not idle:
         try:
-            if await lifecycle.look():
+            busy = await lifecycle.look()
+            if await firing.look() or busy:
                 last_busy = time.monotonic()
         except Superseded:
             break
@@ -68,7 +78,18 @@ async def _reign(store: Store, settings: Settings, stop: asyncio.Event) -> bool:
             await asyncio.sleep(1)
         await asyncio.sleep(LOOK_EVERY_S)
         idle = time.monotonic() - last_busy > settings.idle_s
+    with contextlib.suppress(Superseded, Unavailable):  # it is looked at again, then
+        await firing.rest()
     return idle
+
+
+@cache
+def _jobs_of(store: Store, settings: Settings, owner: str) -> Jobs:
+    """What asks for jobs in somebody's name, as a rule of theirs does."""
+    settings = settings.model_copy(update={"user": owner})
+    catalog = Catalog(store, settings)
+    zoo = Zoo(store, settings, Architectures(settings, Sources(store, settings)))
+    return Jobs(store, settings, catalog, Labels(store, settings, catalog), zoo, Targets(settings))
 
 
 def main(lock: int) -> None:
@@ -84,10 +105,10 @@ def main(lock: int) -> None:
 
 
 def has_work(settings: Settings) -> bool:
-    """Whether any job has not ended."""
+    """Whether any job has not ended, or a rule has something to look at."""
     store = Store.open(settings)
     try:
-        return bool(store.read_now(unfinished))
+        return bool(store.read_now(unfinished)) or store.read_now(pending)
     finally:
         store.close()
 

@@ -8,6 +8,8 @@ from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import (
     ClassInfo,
     Draft,
+    Exported,
+    LabelComparison,
     LabelSet,
     LabelSlice,
     Painted,
@@ -31,7 +33,9 @@ class LabelVerbs(Parts):
         self, data: str, path: str, *, name: str = "labels", classes: tuple[ClassInfo, ...] = ()
     ) -> LabelSet:
         """Take labels from a file (0 is unlabelled) as a new version of a label set."""
-        return await self.label_sets.import_file(data, path, name, classes)
+        labelled = await self.label_sets.import_file(data, path, name, classes)
+        await self.tell_rules()
+        return labelled
 
     @verb("POST", "/datasets/{data}/labels/new", status=201)
     async def create_labels(
@@ -43,7 +47,7 @@ class LabelVerbs(Parts):
         classes: tuple[ClassInfo, ...] = (),
     ) -> LabelSet:
         """Make an empty label set with its classes, ready to be painted."""
-        from mlex_jupyter.labels.sets import named_classes
+        from mlex_jupyter.labels.classes import named_classes
 
         return await self.label_sets.create(data, name, named_classes(class_names, classes))
 
@@ -58,7 +62,7 @@ class LabelVerbs(Parts):
         mapping: dict[str, str] = {},
     ) -> Draft:
         """Rename, recolour, add or remove classes: say all that there are to be."""
-        from mlex_jupyter.labels.sets import named_classes
+        from mlex_jupyter.labels.classes import named_classes
 
         draft = await self.label_sets.working(data, labels)
         await self.label_sets.set_classes(draft, named_classes(class_names, classes), mapping)
@@ -144,7 +148,9 @@ class LabelVerbs(Parts):
     @verb("POST", "/datasets/{data}/labels/{labels}/versions", status=201)
     async def save_labels(self, data: str, labels: str, *, note: str = "") -> LabelSet:
         """Keep the draft as a version that never changes; a training does so by itself."""
-        return await self.label_sets.save(await self.label_sets.working(data, labels), note)
+        labelled = await self.label_sets.save(await self.label_sets.working(data, labels), note)
+        await self.tell_rules()
+        return labelled
 
     @verb("GET", "/datasets/{data}/labels/{labels}/versions")
     async def label_versions(self, data: str, labels: str) -> list[LabelSet]:
@@ -158,3 +164,29 @@ class LabelVerbs(Parts):
         sets, draft = self.label_sets, await self.label_sets.working(data, labels)
         work = asyncio.to_thread(sets.versions.restore, draft.labels, version, self.settings.user, note)
         return await asyncio.shield(work)
+
+    @verb("GET", "/datasets/{data}/labels/{labels}/compare")
+    async def compare_labels(self, data: str, labels: str, version: int, other: int | None = None) -> LabelComparison:
+        """Say what differs between a version of a label set and another, by class and slice."""
+        from mlex_jupyter.labels.comparing import compare
+
+        sets, draft = self.label_sets, await self.label_sets.working(data, labels)
+        before = await asyncio.to_thread(sets.versions.one, draft, version)
+        after = await asyncio.to_thread(sets.versions.one, draft, other)
+        return await asyncio.to_thread(compare, before, after, draft.shape)
+
+    # ------------------------------------------------------------ other programs
+
+    @verb("POST", "/datasets/{data}/labels/{labels}/export", status=201)
+    async def export_labels(
+        self,
+        data: str,
+        labels: str,
+        path: str,
+        *,
+        format: str | None = None,
+        version: int | None = None,
+        overwrite: bool = False,
+    ) -> Exported:
+        """Write labels to a file on the server's machine: zarr, TIFF for ImageJ, or COCO."""
+        return await self.label_sets.export(data, labels, path, format, version, overwrite=overwrite)

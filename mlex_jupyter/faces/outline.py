@@ -19,6 +19,7 @@ NOUNS = {
     "zoo": "Models",
     "ingest": "Your own networks",
     "jobs": "Jobs",
+    "rules": "Rules",
     "experiments": "Experiments",
     "system": "The system",
 }

@@ -153,6 +153,22 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Where", lambda job: job.spec.target),
         _field("Asked", "submitted", right=True),
     ),
+    "Rule": (
+        _field("Name", "name"),
+        Column("On", lambda rule: rule.on.value + ("" if rule.match == "*" else f", {rule.match}")),
+        Column("Does", lambda rule: " ".join([rule.do, *(f"{name}={text}" for name, text in rule.task.items())])),
+        Column("Is", lambda rule: "on" if rule.enabled else "off"),
+        _field("Fired", "fired", right=True),
+        _field("Last", "last_fired", right=True),
+        _field("Trouble", "message"),
+    ),
+    "Trial": (
+        _field("Event", "event", right=True),
+        _field("Time", "time"),
+        _field("About", "about"),
+        Column("Fires", lambda trial: "✔ yes" if trial.fires else "no"),
+        _field("Says", "says"),
+    ),
     "TargetInfo": (
         _field("Name", "name"),
         Column("Ready", lambda target: "✔ Ready" if target.ready else f"✖ {target.reason or 'Not ready'}"),

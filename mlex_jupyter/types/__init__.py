@@ -67,9 +67,6 @@ from mlex_jupyter.types.zoo import (
 )
 
 __all__ = [
-    "Trial",
-    "Rule",
-    "On",
     "FINAL",
     "MODULE",
     "NAME",
@@ -111,6 +108,7 @@ __all__ = [
     "Model",
     "ModelReport",
     "Name",
+    "On",
     "Output",
     "Package",
     "PackageFile",
@@ -127,6 +125,7 @@ __all__ = [
     "Reference",
     "Resources",
     "Result",
+    "Rule",
     "RunTask",
     "SliceBalance",
     "SliceQuality",
@@ -140,6 +139,7 @@ __all__ = [
     "TrainTask",
     "Trained",
     "TrainedOn",
+    "Trial",
     "Upload",
     "UploadFile",
     "Verification",

@@ -152,6 +152,19 @@ class Job(Record):
     outputs: tuple[Output, ...] = ()
 
 
+class JobCounts(Record):
+    """How many jobs there are in each state."""
+
+    total: int
+    waiting: int
+    queued: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    lost: int
+
+
 class JobFile(Record):
     """`job.json`: everything that a run needs to know, so that it needs no database and no network."""
 
@@ -166,6 +179,8 @@ class JobFile(Record):
     model: Trained | None = None
     code: Code | None = None
     """The source of the network, where somebody brought it."""
+    rules: tuple[str, ...] = ()
+    """The ids of the rules that led to it, the last of which asked for it."""
 
 
 class Result(Record):
