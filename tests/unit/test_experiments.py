@@ -57,7 +57,7 @@ def test_it_is_shown_as_a_table_with_stars() -> None:
     assert "★ 0.9" in record_html(found)
 
 
-async def test_experiments_are_counted_and_their_runs_listed_and_compared(mlex: Mlex) -> None:
+async def test_experiments_are_counted_and_their_runs_listed_and_compared(each_database: str, mlex: Mlex) -> None:
     async def asked(name: str, experiment: str | None) -> Job:
         return await mlex.job_list.submit(
             JobSpec(name=name, experiment=experiment, task=RunTask(argv=("true", name))), "tester"

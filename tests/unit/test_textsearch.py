@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, delete, insert, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, delete, insert, update
 
+from mlex_jupyter.databases import database_of
+from mlex_jupyter.settings import Settings
 from mlex_jupyter.textsearch import (
     All,
     But,
@@ -57,7 +59,7 @@ def _expressions(seed: int) -> list[Expression]:
     return [grown(3) for _ in range(150)]
 
 
-def test_the_database_and_python_agree_on_what_is_meant() -> None:
+def test_the_database_and_python_agree_on_what_is_meant(each_database: str, settings: Settings) -> None:
     metadata = MetaData()
     table = searched(
         Table("things", metadata, Column("number", Integer, primary_key=True), Column("tokens", String, nullable=False))
@@ -66,7 +68,8 @@ def test_the_database_and_python_agree_on_what_is_meant() -> None:
         number: tokens(name, (f"about {name}",), [facet("tag", "odd" if number % 2 else "even")])
         for number, name in enumerate(NAMES * 3)
     }
-    with create_engine("sqlite://").begin() as tx:
+    engine = database_of(settings).writer()
+    with engine.begin() as tx:
         metadata.create_all(tx)
         tx.execute(insert(table), [{"number": number, "tokens": said} for number, said in held.items()])
         tx.execute(delete(table).where(table.c.number == 3))
@@ -79,6 +82,7 @@ def test_the_database_and_python_agree_on_what_is_meant() -> None:
             assert list(tx.execute(found).scalars()) == expected, wanted
             later = tx.execute(found.where(after(tx, table, 5)).limit(4)).scalars()
             assert list(later) == [number for number in expected if number > 5][:4]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -34,7 +34,7 @@ from tests.engine import settings_of, spec
 
 
 @pytest.fixture
-async def zoo(home: Path, described: Path) -> AsyncIterator[Zoo]:
+async def zoo(each_database: str, home: Path, described: Path) -> AsyncIterator[Zoo]:
     shutil.copytree(described, home / "cache")
     settings = settings_of(home)
     store = Store.open(settings)
