@@ -137,7 +137,7 @@ def check_notes(description: str, meta: Mapping[str, str]) -> None:
             )
 
 
-def provenance(path: str) -> Provenance:
+def provenance(path: str | None = None) -> Provenance:
     """How a dataset comes here, now."""
     return Provenance(path=path, host=socket.gethostname(), software=f"mlex-jupyter {__version__}")
 

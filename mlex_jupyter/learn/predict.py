@@ -27,6 +27,7 @@ from torch import nn
 
 from mlex_jupyter.data.readers import open_volume
 from mlex_jupyter.data.volume import Volume
+from mlex_jupyter.datacard import provenance
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import sync_folder, write_whole
@@ -202,6 +203,8 @@ class Prediction:
             classes=self.model.classes,
             derived_from=tuple(source for source in (self.data.id, self.model.source) if source),
             tags=("prediction",),
+            owner=job.owner,
+            provenance=provenance(),
             created=now(),
         )
         total = sum(self.done.counts.values())
