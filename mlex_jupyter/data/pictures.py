@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlex_jupyter.data.pyramid import SMALL, cost, level_for
 from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.data.volume import SPACE, Volume
 from mlex_jupyter.errors import Invalid
@@ -29,6 +31,7 @@ def slice_png(
     index: int | None = None,
     size: int = 512,
     overlay: LabelSet | None = None,
+    pyramid: Path | None = None,
     shelf: Shelf | None = None,
 ) -> bytes:
     """A slice across z, y or x (axis 0, 1, 2), the middle one by default, no side longer than `size` pixels.
@@ -41,13 +44,18 @@ def slice_png(
         shelf = shelf or own
         volume = shelf.dataset(dataset)
         place = _place(volume, dataset, axis, index)
-        values = _plane(volume, axis, place, size)
+        level = _level(pyramid, volume, axis, size) if pyramid else 0
+        if pyramid and level:
+            coarse = shelf.path(str(pyramid / str(level)), SPACE)
+            values = _plane(coarse, axis, min(place >> level, _depth(coarse, axis) - 1), size)
+        else:
+            values = _plane(volume, axis, place, size)
         if dataset.classes:
             return _png(_colors(dataset.classes)[_as_labels(values)], size, smooth=False)
         grey = _grey(values)
         if overlay is None:
             return _png(grey, size, smooth=True)
-        labels = _as_labels(_plane(shelf.path(overlay.uri, "zyx"), axis, place, size))
+        labels = _as_labels(_plane(shelf.path(overlay.uri, "zyx"), axis, place, size, 2**level))
         return _png(_over(grey, labels, overlay.classes), size, smooth=False)
 
 
@@ -75,12 +83,20 @@ def _depth(volume: Volume, axis: int) -> int:
     return (z, y, x)[axis]
 
 
-def _plane(volume: Volume, axis: int, place: int, size: int | None = None) -> NDArray[Any]:
+def _level(pyramid: Path, volume: Volume, axis: int, size: int) -> int:
+    """The level of the display pyramid to show; 0 where the volume itself is quick."""
+    if cost(volume.shape, volume.chunks, volume.axes, volume.dtype.itemsize, SPACE[axis]) <= SMALL:
+        return 0
+    depth, _, rows, columns = volume.shape_ZCYX
+    return level_for(pyramid, (depth, rows, columns), axis, size)
+
+
+def _plane(volume: Volume, axis: int, place: int, size: int | None = None, step: int = 1) -> NDArray[Any]:
     """The values of a slice, in the order of z, y, x; every n-th where there are many more than the size shown."""
     depths = dict(zip(SPACE, (volume.shape_ZCYX[0], *volume.shape_ZCYX[2:]), strict=True))
     across = SPACE[axis]
     shown = [letter for letter in SPACE if letter != across]
-    step = max(1, max(depths[letter] for letter in shown) // (2 * size)) if size else 1
+    step = max(step, max(depths[letter] for letter in shown) // (2 * size)) if size else step
     cut = {letter: slice(None, None, step) for letter in shown} | {across: slice(place, place + 1), "c": slice(0, 1)}
     piece = volume[tuple(cut[letter] for letter in volume.axes)]
     kept = [letter for letter in volume.axes if letter not in (across, "c")]

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mlex_jupyter.data.frames import Pipes
@@ -44,7 +45,8 @@ def picture(shelf: Shelf, asked: Any) -> Iterator[Done]:
 
     overlay = asked["overlay"] and LabelSet.model_validate(asked["overlay"])
     cut = {name: asked[name] for name in ("axis", "index", "size")}
-    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, overlay=overlay, shelf=shelf)
+    beside: dict[str, Any] = {"overlay": overlay, "pyramid": asked["pyramid"] and Path(asked["pyramid"])}
+    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, **beside, shelf=shelf)
 
 
 def plane(shelf: Shelf, asked: Any) -> Iterator[Done]:
@@ -56,25 +58,40 @@ def plane(shelf: Shelf, asked: Any) -> Iterator[Done]:
     yield {"shape": values.shape, "dtype": values.dtype.str}, values.data.cast("B")
 
 
+def pyramid(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+    """Write the display pyramid of a volume."""
+    from mlex_jupyter.data.pyramid import build
+    from mlex_jupyter.data.readers import open_volume
+    from mlex_jupyter.types import Dataset
+
+    dataset = Dataset.model_validate(asked["dataset"])
+    with open_volume(dataset) as volume:
+        levels = yield from build(volume, Path(asked["to"]), labels=bool(dataset.classes))
+    yield {"levels": levels}, b""
+
+
 def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """Copy the labels in a file to a folder of this home, and count them."""
-    from pathlib import Path
-
+    from mlex_jupyter.data.classnames import beside
+    from mlex_jupyter.data.coco import copy_coco
     from mlex_jupyter.data.painted import check_labels, copy_labels
     from mlex_jupyter.data.places import located
     from mlex_jupyter.data.readers import open_path
     from mlex_jupyter.types import Dataset
 
-    with open_path(located(asked["path"])) as volume:
-        check_labels(volume, Dataset.model_validate(asked["dataset"]))
-        painted = yield from copy_labels(volume, Path(asked["to"]))
-    yield {"painted": [[z, value, count] for (z, value), count in painted.items()]}, b""
+    place, dataset, to = located(asked["path"]), Dataset.model_validate(asked["dataset"]), Path(asked["to"])
+    if place.lower().endswith(".json"):
+        painted, classes = yield from copy_coco(Path(place), dataset, to)
+    else:
+        with open_path(place) as volume:
+            check_labels(volume, dataset)
+            painted, classes = (yield from copy_labels(volume, to)), beside(Path(place))
+    found = [[z, value, count] for (z, value), count in painted.items()]
+    yield {"painted": found, "classes": [one.model_dump() for one in classes]}, b""
 
 
 def quality(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """What the values of a volume are like."""
-    from pathlib import Path
-
     from mlex_jupyter.data.quality import examine
     from mlex_jupyter.data.readers import open_path, open_volume
     from mlex_jupyter.types import Dataset
@@ -88,6 +105,7 @@ def quality(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
 WORK: Mapping[str, Work] = {
     "inspect": inspect,
     "picture": picture,
+    "pyramid": pyramid,
     "plane": plane,
     "quality": quality,
     "take_labels": take_labels,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlex_jupyter.data.frames import Frame, Pipes, shared_memory
 from mlex_jupyter.data.places import Policy, is_url
 from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable
-from mlex_jupyter.types import Dataset, LabelSet, Quality
+from mlex_jupyter.types import ClassInfo, Dataset, LabelSet, Quality
 
 if TYPE_CHECKING:
     from mlex_jupyter.data.readers import VolumeInfo
@@ -86,11 +86,19 @@ class Reading:
         return VolumeInfo.model_validate((await self._look(path, asked)).said["found"])
 
     async def picture(
-        self, dataset: Dataset, *, axis: int, index: int | None, size: int, overlay: LabelSet | None = None
+        self,
+        dataset: Dataset,
+        *,
+        axis: int,
+        index: int | None,
+        size: int,
+        overlay: LabelSet | None = None,
+        pyramid: Path | None = None,
     ) -> bytes:
         """A slice as a PNG, with labels over it."""
         asked = {"do": "picture", "dataset": _json(dataset), "axis": axis, "index": index, "size": size}
         asked["overlay"] = overlay and _json(overlay)
+        asked["pyramid"] = str(pyramid) if pyramid else None
         return (await self._look(dataset.uri, asked)).data
 
     async def plane(self, dataset: Dataset, *, axis: int, index: int | None) -> Plane:
@@ -99,17 +107,26 @@ class Reading:
         frame = await self._look(dataset.uri, asked)
         return Plane(tuple(frame.said["found"]["shape"]), frame.said["found"]["dtype"], frame.data)
 
+    async def pyramid(self, dataset: Dataset, place: Path, heard: Heard) -> int:
+        """Write the display pyramid of a volume to this place; how many levels it has."""
+        asked = {"do": "pyramid", "dataset": _json(dataset), "to": str(place)}
+        limits = self._measures._replace(writes=(str(place.parent),))
+        return int((await asyncio.wrap_future(self._ask(limits, dataset.uri, asked, heard))).said["found"]["levels"])
+
     async def quality(self, dataset: Dataset, budget_bytes: int, *, painted: bool, heard: Heard) -> Quality:
         """What its values are like; of labels that are `painted` in this home, what is painted."""
         asked = {"do": "quality", "dataset": _json(dataset), "budget_bytes": budget_bytes, "painted": painted}
         found = await asyncio.wrap_future(self._ask(self._measures, dataset.uri, asked, heard))
         return Quality.model_validate(found.said["found"])
 
-    def take_labels(self, dataset: Dataset, path: str, to: Path) -> Counter[tuple[int, int]]:
-        """Copy the labels in a file to a folder, and count the pixels of each (z, value) above 0. It waits."""
+    def take_labels(
+        self, dataset: Dataset, path: str, to: Path
+    ) -> tuple[Counter[tuple[int, int]], tuple[ClassInfo, ...]]:
+        """Copy the labels in a file, count the pixels of each (z, value) above 0, and say which classes it names."""
         asked = {"do": "take_labels", "dataset": _json(dataset), "path": absolute(path), "to": str(to)}
         found = self._ask(self._copies._replace(writes=(str(to.parent),)), path, asked).result().said["found"]
-        return Counter({(z, value): count for z, value, count in found["painted"]})
+        classes = tuple(ClassInfo.model_validate(one) for one in found["classes"])
+        return Counter({(z, value): count for z, value, count in found["painted"]}), classes
 
     async def _look(self, path: str, asked: Mapping[str, Any]) -> Frame:
         return await asyncio.wrap_future(self._ask(self._looks, path, asked))

@@ -41,7 +41,7 @@ class Shelf:
             self._volumes.popitem()[1][1].close()
 
     def _kept(self, key: Key, uri: str, opened: Callable[[], Volume]) -> Volume:
-        stamp = _stamp(uri)
+        stamp = stamp_of(uri)
         known, volume = self._volumes.pop(key, (None, None))
         if volume is None or stamp is None or known != stamp:
             if volume is not None:
@@ -53,7 +53,7 @@ class Shelf:
         return volume
 
 
-def _stamp(uri: str) -> Key | None:
+def stamp_of(uri: str) -> Key | None:
     """What changes when a file, or a folder's own description of its array, is replaced; None where nothing says."""
     if is_url(uri):
         return (int(time.monotonic() / URL_S),)

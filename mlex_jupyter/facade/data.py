@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
 from mlex_jupyter.dataindex import Wanted
 from mlex_jupyter.errors import NotFound
 from mlex_jupyter.facade.parts import Parts
-from mlex_jupyter.types import DataOrder, Dataset, Facets, Job, JobSpec, Lineage, Quality, RunTask, Verification, now
+from mlex_jupyter.types import (
+    DataOrder,
+    Dataset,
+    Display,
+    Facets,
+    Job,
+    JobSpec,
+    Lineage,
+    Quality,
+    RunTask,
+    Verification,
+    now,
+)
 from mlex_jupyter.verbs import verb
 
 LARGE_BYTES = 2_000_000_000
@@ -121,7 +134,9 @@ class DataVerbs(Parts):
     @verb("POST", "/datasets/{data}/forget")
     async def forget(self, data: str) -> Dataset:
         """List a dataset no more; its file stays where it lies, and registering it again brings everything back."""
-        return await self.catalog.forget(data)
+        forgotten = await self.catalog.forget(data)
+        await asyncio.to_thread(self.displays.drop, forgotten)
+        return forgotten
 
     @verb("GET", "/datasets/{data}/quality")
     async def quality(self, data: str, *, labels: str | None = None, whole: bool = False) -> Quality:
@@ -130,6 +145,16 @@ class DataVerbs(Parts):
         if labels is not None:
             return await self.inspections.of_labels(dataset, await self.label_sets.get(data, labels))
         return await self.inspections.of_dataset(dataset, whole=whole)
+
+    @verb("GET", "/datasets/{data}/display", shell=False)
+    async def display(self, data: str) -> Display:
+        """Say how quick a volume is to look at along all axes."""
+        return await self.displays.state(await self.catalog.get(data))
+
+    @verb("POST", "/datasets/{data}/prepare")
+    async def prepare(self, data: str) -> Display:
+        """Make a volume quick to look at along all axes; done by itself once somebody looks."""
+        return await self.displays.finished(await self.catalog.get(data))
 
     @verb("POST", "/datasets/{data}/verify")
     async def verify(self, data: str, *, accept: bool = False, here: bool = False) -> Verification:

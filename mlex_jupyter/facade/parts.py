@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlex_jupyter.architectures import Architectures
     from mlex_jupyter.catalog import Catalog
     from mlex_jupyter.checksums import Checksums
+    from mlex_jupyter.displays import Displays
     from mlex_jupyter.events import Events
     from mlex_jupyter.exchange.entries import Entries
     from mlex_jupyter.exchange.packages import Packages
@@ -66,6 +67,13 @@ class Parts:
         from mlex_jupyter.uploads import Uploads
 
         return Uploads(self.settings, self.catalog)
+
+    @cached_property
+    def displays(self) -> Displays:
+        """The volumes that are quick to look at."""
+        from mlex_jupyter.displays import Displays
+
+        return Displays(self.settings)
 
     @cached_property
     def ancestry(self) -> Ancestry:

@@ -15,6 +15,7 @@ from mlex_jupyter.server.http import Answer
 PNG = "image/png"
 LARGEST = 1 << 25
 DATASET = re.compile(r"/?datasets/([^/]+)/picture")
+DIFFERENCE = re.compile(r"/?datasets/([^/]+)/labels/([^/]+)/difference")
 RUN = re.compile(r"/?jobs/([^/]+)/picture")
 
 
@@ -22,6 +23,8 @@ async def picture_of(mlex: Mlex, path: str, query: Mapping[str, Sequence[str]]) 
     """The picture at this path, or None where the path is none of a picture."""
     if match := DATASET.fullmatch(path):
         return await _slice(mlex, unquote(match[1]), query)
+    if match := DIFFERENCE.fullmatch(path):
+        return await _difference(mlex, unquote(match[1]), unquote(match[2]), query)
     if match := RUN.fullmatch(path):
         return await _of_run(mlex, unquote(match[1]), _number(query, "epoch"))
     return None
@@ -31,10 +34,19 @@ async def _slice(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> A
     dataset = await mlex.dataset(name)
     axis, index, size = (_number(query, name) for name in ("axis", "index", "size"))
     overlay = await mlex.label_sets.get(dataset.id, query["labels"][-1]) if "labels" in query else None
+    pyramid = await mlex.displays.begin(dataset)
     png = await mlex.catalog.reading.picture(
-        dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay
+        dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay, pyramid=pyramid
     )
     return Answer(200, png, PNG, cache_s=0 if overlay else 3600)
+
+
+async def _difference(mlex: Mlex, data: str, labels: str, query: Mapping[str, Sequence[str]]) -> Answer:
+    version, other, index, size = (_number(query, name) for name in ("version", "other", "index", "size"))
+    if version is None:
+        raise Invalid("version: the version to compare with.")
+    png = await mlex.label_sets.difference(data, labels, version, other, index or 0, 512 if size is None else size)
+    return Answer(200, png, PNG, cache_s=0 if other is None else 3600)
 
 
 async def _of_run(mlex: Mlex, run: str, epoch: int | None) -> Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
 from mlex_jupyter.types.code import MODULE, Code, ModelReport
-from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Facets, LabelSet, Provenance
+from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Display, Facets, LabelSet, Provenance
 from mlex_jupyter.types.experiments import Comparison, Difference, Experiment, Measured
 from mlex_jupyter.types.jobs import (
     FINAL,
@@ -81,6 +81,7 @@ __all__ = [
     "DataOrder",
     "Dataset",
     "Difference",
+    "Display",
     "Draft",
     "Ending",
     "Entry",

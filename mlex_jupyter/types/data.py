@@ -80,6 +80,20 @@ class Facets(Record):
     """By `key=value`."""
 
 
+class Display(Record):
+    """How quick a volume is to look at along all three axes."""
+
+    dataset: str
+    name: Name
+    wanted: bool
+    """Whether its chunks do not suit that, so that coarser copies in blocks are made."""
+    ready: bool
+    levels: int
+    fraction: float | None
+    """How far the level is that is being made; None where nothing is being made."""
+    problem: str | None = None
+
+
 class LabelSet(Record):
     """Classes painted over one dataset, in versions. 0 is unlabelled and is never trained on."""
 
