@@ -112,6 +112,14 @@ def _encode(value: Any) -> str:
     return to_json(value).decode()
 
 
+def _decode(text: str) -> Any:
+    """A value; None where a damaged row holds none, so that the rows beside it can be read."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return None
+
+
 # ---------------------------------------------------------------- SQLite
 
 
@@ -140,7 +148,7 @@ class Sqlite:
             f"sqlite:///{self.path}",
             connect_args={"timeout": BUSY_S, "check_same_thread": False},
             json_serializer=_encode,
-            json_deserializer=from_json,
+            json_deserializer=_decode,
         )
 
         @event.listens_for(engine, "connect")
@@ -264,7 +272,7 @@ class Postgres:
                 self.url,
                 connect_args={"options": options, "connect_timeout": 10},
                 json_serializer=_encode,
-                json_deserializer=from_json,
+                json_deserializer=_decode,
                 pool_pre_ping=True,
             )
         except ModuleNotFoundError as error:

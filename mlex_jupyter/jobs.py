@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from mlex_jupyter import fit, jobsearch
 from mlex_jupyter.architectures import complete_params
@@ -55,12 +55,8 @@ FINAL_STATES = frozenset(state.value for state in JobState if state.final)
 DIGITS = 6
 """The longest number that is counted on from."""
 
-NAMED = (
-    select(jobs)
-    .where(or_(jobs.c.id == bindparam("run"), jobs.c.name == bindparam("run")))
-    .order_by(jobs.c.number.desc())
-    .limit(1)
-)
+BY_ID = select(jobs).where(jobs.c.id == bindparam("run"))
+BY_NAME = select(jobs).where(jobs.c.name == bindparam("run")).order_by(jobs.c.number.desc()).limit(1)
 
 
 class Jobs:
@@ -388,7 +384,9 @@ def _note_name(tx: Connection, name: str) -> None:
 
 
 def _find(tx: Connection, run: str) -> Row:
-    row = tx.execute(NAMED, {"run": run}).one_or_none() if NAME.fullmatch(run) else None
+    row = None
+    if NAME.fullmatch(run):
+        row = tx.execute(BY_ID, {"run": run}).one_or_none() or tx.execute(BY_NAME, {"run": run}).one_or_none()
     if row is None:
         known = list(tx.execute(select(jobs.c.name).order_by(jobs.c.number.desc()).limit(500)).scalars())
         shown = run if NAME.fullmatch(run) else repr(run[:80])

@@ -35,7 +35,7 @@ LOOK_EVERY_S = 60.0
 NUMBER = "journal"
 MOVES = ("state", "asked", "cancel", "attempt", "native_id")
 """The columns of a job whose change is noted; what a run says is in its folder."""
-STANDS = (*MOVES, "reason", "message", "hint", "exit_code", "vanished", "started", "ended")
+STANDS = (*MOVES, "reason", "message", "hint", "exit_code", "vanished", "failures", "not_before", "started", "ended")
 """What is then said of it."""
 
 

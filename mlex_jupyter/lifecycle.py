@@ -20,7 +20,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, update
+from pydantic import ValidationError
+from sqlalchemy import Connection, or_, select, update
 
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import MlexError, TargetError, Unavailable
@@ -42,6 +43,8 @@ FULL = 74  # the exit code of a run that had no room to write how it ended
 STATES_EVERY_S = 0.2
 LONGEST_PAUSE_S = 3600.0
 RELOAD_EVERY_S = 2.0
+IN_FRONT = 100
+"""So many of those that wait at a target are looked at; whoever stands behind them comes later."""
 
 
 class Superseded(Exception):
@@ -52,16 +55,42 @@ LARGE = ("request", "file", "progress", "metrics", "outputs")
 SLIM = [column for column in jobs.c if column.name not in LARGE]
 
 
-def unfinished(tx: Connection) -> list[Row]:
-    """The jobs that have not ended, the oldest first, without what is large and does not change."""
-    query = select(*SLIM).where(jobs.c.state.in_([state.value for state in ACTIVE])).order_by(jobs.c.number)
-    return list(tx.execute(query))
+def unfinished(tx: Connection) -> bool:
+    """Whether any job has not ended."""
+    query = select(jobs.c.number).where(jobs.c.state.in_([state.value for state in ACTIVE])).limit(1)
+    return tx.execute(query).first() is not None
+
+
+def to_move(tx: Connection) -> list[Row]:
+    """The jobs to be looked at, the oldest first, without what is large and does not change.
+
+    All that were started; of those that wait, the first at each target, and any that is wanted no more. The others
+    stand behind these, however many they are.
+    """
+    begun = jobs.c.state.in_([JobState.QUEUED.value, JobState.RUNNING.value])
+    waits = jobs.c.state == JobState.WAITING.value
+    numbers = set(
+        tx.execute(select(jobs.c.number).where(or_(begun, waits & (jobs.c.cancel >= jobs.c.asked)))).scalars()
+    )
+    for target in tx.execute(select(jobs.c.target).where(waits).distinct()).scalars().all():
+        first = select(jobs.c.number).where(waits, jobs.c.target == target).order_by(jobs.c.number).limit(IN_FRONT)
+        numbers |= set(tx.execute(first).scalars())
+    return list(tx.execute(select(*SLIM).where(jobs.c.number.in_(sorted(numbers))).order_by(jobs.c.number)))
 
 
 def job_files(tx: Connection, ids: list[str]) -> dict[str, JobFile]:
-    """What these jobs are to do."""
-    rows = tx.execute(select(jobs.c.id, jobs.c.file).where(jobs.c.id.in_(ids)))
-    return {row.id: JobFile.model_validate(row.file) for row in rows}
+    """What these jobs are to do; of one that cannot be read, nothing."""
+    files = {}
+    for row in tx.execute(select(jobs.c.id, jobs.c.file).where(jobs.c.id.in_(ids))):
+        with contextlib.suppress(ValidationError):
+            files[row.id] = JobFile.model_validate(row.file)
+    return files
+
+
+def standing(tx: Connection, ids: list[str]) -> dict[str, Row]:
+    """Where these jobs stand."""
+    rows = tx.execute(select(jobs.c.id, jobs.c.name, jobs.c.state).where(jobs.c.id.in_(ids)))
+    return {row.id: row for row in rows}
 
 
 class Lifecycle:
@@ -75,6 +104,7 @@ class Lifecycle:
         self.epoch = epoch
         self._rows: list[Row] = []
         self._files: dict[str, JobFile] = {}
+        self._followed_jobs: dict[str, Row] = {}
         self._active: dict[str, list[JobFile]] = {}  # what was started, by target
         self._full: set[str] = set()  # targets at which an older job waits for room
         self._told: dict[str, float] = {}  # native ids that were told to stop, and when
@@ -97,15 +127,26 @@ class Lifecycle:
         return bool(self._rows)
 
     async def _reload(self) -> None:
-        self._rows = await self.store.read(unfinished)
-        unknown = [row.id for row in self._rows if row.id not in self._files]
+        rows = await self.store.read(to_move)
+        unknown = [row.id for row in rows if row.id not in self._files]
         if unknown:
             self._files |= await self.store.read(partial(job_files, ids=unknown))
+        self._rows = [row for row in rows if row.id in self._files]
+        for row in rows:
+            if row.id not in self._files:
+                await self._end_unreadable(row)
         self._files = {row.id: self._files[row.id] for row in self._rows}
+        followed = sorted({other for file in self._files.values() for other in file.spec.after})
+        self._followed_jobs = await self.store.read(partial(standing, ids=followed)) if followed else {}
         self._active, self._full = {}, set()
         for row in self._rows:
             if row.state != JobState.WAITING:
                 self._active.setdefault(row.target, []).append(self._files[row.id])
+
+    async def _end_unreadable(self, row: Row) -> None:
+        message, hint = "What it was to do cannot be read any more.", "mlex doctor --repair, or ask for it again."
+        ended = {"state": JobState.FAILED, "ended": time.time(), "message": message, "hint": hint, "reason": None}
+        self._closed(await self._write(lambda tx: set_job(tx, row, **ended)))
 
     async def _step(self, row: Row, move: Callable[[Row], Awaitable[None]]) -> None:
         """Make one job's move; what goes wrong with it ends that job, in words, and no other."""
@@ -159,19 +200,19 @@ class Lifecycle:
         elif reason != row.reason:
             await self._change(row, reason=reason)
 
-    async def _followed(self, row: Row) -> list[Row]:
+    def _followed(self, row: Row) -> list[Row]:
         """The jobs that this one comes after."""
-        ids = self._files[row.id].spec.after
-        return await self.store.read(lambda tx: list(tx.execute(select(jobs).where(jobs.c.id.in_(ids))))) if ids else []
+        after = self._files[row.id].spec.after
+        return [self._followed_jobs[job] for job in after if job in self._followed_jobs]
 
     async def _obstacle(self, row: Row) -> str | None:
-        ended = [job for job in await self._followed(row) if JobState(job.state).final and job.state != JobState.DONE]
+        ended = [job for job in self._followed(row) if JobState(job.state).final and job.state != JobState.DONE]
         return f"{ended[0].name}, which it was to follow, is {ended[0].state} (Dependency)" if ended else None
 
     async def _reason_to_wait(self, row: Row) -> str | None:
         if row.not_before is not None and time.time() < row.not_before:
             return str(row.reason)
-        for job in await self._followed(row):
+        for job in self._followed(row):
             if job.state != JobState.DONE:
                 return f"after {job.name} (Dependency)"
         if row.target in self._full:  # the oldest comes first, however small the others are

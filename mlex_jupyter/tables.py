@@ -139,8 +139,8 @@ zoo_index = searched(
         metadata,
         Column("number", WHOLE, primary_key=True, autoincrement=False),
         Column("name", String, nullable=False, unique=True),
-        Column("model", String, nullable=False),
         Column("tokens", String, nullable=False),
+        Column("entry", JSON, nullable=False),
     )
 )
 
@@ -223,6 +223,9 @@ jobs = Table(
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_target", "state", "target", "number"),
     Index("jobs_by_task", "task", "number"),
+    Index("jobs_by_name", "name", "number"),
+    Index("jobs_by_model", "model", "number"),
+    Index("jobs_by_data", "data", "number"),
     Index(
         "jobs_sought",
         *("number", "state", "name", "owner", "target", "experiment", "task", "model", "data", "submitted"),

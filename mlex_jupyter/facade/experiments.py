@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.jobsearch import Sought
 from mlex_jupyter.types import Comparison, Experiment
 from mlex_jupyter.verbs import verb
 
@@ -24,5 +25,5 @@ class ExperimentVerbs(Parts):
 
         found = [await self.job_list.get(run) for run in runs]
         if experiment is not None:
-            found += await self.job_list.list(experiment=experiment, limit=MOST)
+            found += await self.job_list.list(Sought(experiment=experiment), limit=MOST)
         return compare(list({run.id: run for run in found}.values()))

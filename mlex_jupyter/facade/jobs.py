@@ -13,9 +13,11 @@ from mlex_jupyter.capture import code_of_script
 from mlex_jupyter.errors import JobEnded, Unavailable
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.failpoints import failpoint
+from mlex_jupyter.jobsearch import Sought
 from mlex_jupyter.types import (
     Code,
     Job,
+    JobCounts,
     JobSpec,
     JobState,
     LogChunk,
@@ -23,6 +25,7 @@ from mlex_jupyter.types import (
     PredictTask,
     Resources,
     RunTask,
+    Time,
     TrainTask,
     Why,
     checked,
@@ -150,9 +153,43 @@ class JobVerbs(Parts):
         return await self.wait(job.id) if wait else job
 
     @verb("GET", "/jobs")
-    async def jobs(self, *, state: JobState | None = None, experiment: str | None = None, limit: int = 50) -> list[Job]:
-        """List jobs, the newest first."""
-        return await self.job_list.list(state, limit, experiment)
+    async def jobs(
+        self,
+        name: str | None = None,
+        *,
+        state: JobState | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        data: str | None = None,
+        owner: str | None = None,
+        target: str | None = None,
+        experiment: str | None = None,
+        submitted_since: Time | None = None,
+        submitted_until: Time | None = None,
+        limit: int = 50,
+        past: str | None = None,
+    ) -> list[Job]:
+        """List jobs, the newest first: all, or those whose name matches and that pass the filters."""
+        sought = Sought(name, state, task, model, data, owner, target, experiment, submitted_since, submitted_until)
+        return await self.job_list.list(sought, limit, past)
+
+    @verb("GET", "/job-counts")
+    async def job_counts(
+        self,
+        name: str | None = None,
+        *,
+        task: str | None = None,
+        model: str | None = None,
+        data: str | None = None,
+        owner: str | None = None,
+        target: str | None = None,
+        experiment: str | None = None,
+        submitted_since: Time | None = None,
+        submitted_until: Time | None = None,
+    ) -> JobCounts:
+        """Count the jobs that match, by state."""
+        sought = Sought(name, None, task, model, data, owner, target, experiment, submitted_since, submitted_until)
+        return await self.job_list.counts(sought)
 
     @verb("GET", "/jobs/{run}")
     async def job(self, run: str) -> Job:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.figures import Figure
 
-PROGRAMS = ("startup", "latency", "submissions")
+PROGRAMS = ("startup", "latency", "submissions", "many", "search")
 FILE = Path("build/bench.json")
 
 

@@ -15,6 +15,7 @@ import pytest
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.jobs import LOG_AT_ONCE
+from mlex_jupyter.jobsearch import Sought
 from mlex_jupyter.lifecycle import set_job
 from mlex_jupyter.tables import jobs
 from mlex_jupyter.types import Job, JobSpec, JobState, PredictTask, RunTask, TrainTask
@@ -190,7 +191,7 @@ async def test_the_newest_come_first_and_states_can_be_asked_for(engine: Mlex) -
     asked = [await engine.job_list.submit(spec(), OWNER) for _ in range(3)]
     put(engine, asked[1], state=JobState.DONE)
     assert [job.id for job in await engine.job_list.list()] == [job.id for job in reversed(asked)]
-    assert [job.id for job in await engine.job_list.list(JobState.DONE)] == [asked[1].id]
+    assert [job.id for job in await engine.job_list.list(Sought(state=JobState.DONE))] == [asked[1].id]
     assert len(await engine.job_list.list(limit=2)) == 2
     assert len(await engine.job_list.list(limit=10**30)) == 3
     with pytest.raises(Invalid, match="at least one"):

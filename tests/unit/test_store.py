@@ -232,7 +232,7 @@ def test_a_database_of_a_later_version_is_left_alone(settings: Settings) -> None
 
 def test_a_file_that_is_no_database_is_said_to_be_none(settings: Settings) -> None:
     (settings.home / "mlex.db").write_bytes(b"this is not a database, but long enough to be looked at" * 40)
-    with pytest.raises(Unavailable, match="cannot be opened"):
+    with pytest.raises(Unavailable, match="is damaged: file is not a database"):
         Store.open(settings)
 
 

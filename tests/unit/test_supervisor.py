@@ -104,7 +104,7 @@ async def test_a_home_that_cannot_be_opened_is_said_in_its_log(mlex: Mlex) -> No
     (mlex.settings.home / "mlex.db").write_bytes(b"no database at all, but long enough to be looked at" * 40)
     lease.ensure_supervisor(mlex.settings)
     await until(lambda: not find(mlex.settings.home, "supervisor"))
-    assert "cannot be opened" in (mlex.settings.home / "supervisor.log").read_text()
+    assert "is damaged" in (mlex.settings.home / "supervisor.log").read_text()
 
 
 def test_it_loads_nothing_heavy() -> None:
