@@ -29,6 +29,8 @@ WAITS_S = (0.2, 0.8, 2.0)
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 SILENT_S = 50
 """The server says something every 15 s, if only `[]`; after longer the stream is taken for dead."""
+HOPELESS = (4400, 4409)
+"""Why the server closes a stream that it would close again: the id is none, or of another home."""
 LARGEST_MESSAGE = 1 << 28
 PAGES = frozenset({"lab", "tree", "notebooks", "doc", "edit", "login", "mlex", "hub", "api"})
 """Where an address that was copied from a browser leaves the server and goes on to one of its pages."""
@@ -208,6 +210,8 @@ class Client:
         try:
             while message := await asyncio.wait_for(socket.read_message(), SILENT_S):
                 yield EVENTS.validate_json(message)
+            if socket.close_code in HOPELESS:
+                raise Invalid(f"The stream of events was refused: {socket.close_reason}.")
         except TimeoutError:
             return
         finally:

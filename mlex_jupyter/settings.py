@@ -63,6 +63,10 @@ class Settings(BaseSettings):
 
     trusted: Words = Field((), description="People whose source may run in your jobs: networks that they brought.")
 
+    streams: int = Field(64, ge=1, description="How many streams of events one person may have open.")
+    stream_check_s: float = Field(30, gt=0, description="How often the login behind an open stream is checked again.")
+    stream_slow_s: float = Field(60, gt=0, description="How long a reader of the stream may take over one message.")
+
     @classmethod
     def settings_customise_sources(
         cls,

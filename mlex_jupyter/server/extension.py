@@ -10,16 +10,15 @@ import asyncio
 import json
 import logging
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
-from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.utils import url_path_join
-from tornado import web, websocket
+from tornado import web
 
 from mlex_jupyter import __version__
+from mlex_jupyter.server.stream import StreamHandler
 
 if TYPE_CHECKING:
     from mlex_jupyter.server.http import Answer
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 BASE = "mlex/api/v1"
 WARM_UP_AFTER_S = 1.0
 LOOK_AFTER_JOBS_EVERY_S = 2.0
-EVENT_ID = re.compile("[0-9]{1,18}")
 
 log = logging.getLogger(__name__)
 
@@ -141,53 +139,6 @@ def _written(what: str, base: str, at: str) -> str:
 
     found = {**document(), "servers": [{"url": base}]}
     return json.dumps(found) if what == "openapi.json" else page(found, at)
-
-
-class StreamHandler(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):
-    """The events after an id, as they happen: each message is a JSON array."""
-
-    auth_resource = "mlex"
-
-    def initialize(self, later: Later) -> None:
-        """Know where the service is."""
-        self.later = later
-        self._sending: asyncio.Task[None] | None = None
-
-    @ws_authenticated
-    @authorized("read")  # type: ignore[untyped-decorator]
-    async def get(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Upgrade to a WebSocket."""
-        await super().get(*args, **kwargs)
-
-    async def open(self, *args: str, **kwargs: str) -> None:
-        """Send what happened since, then what happens."""
-        super().open(*args, **kwargs)
-        self.set_nodelay(True)
-        after = self.get_query_argument("after", "")
-        if not EVENT_ID.fullmatch(after):
-            self.close(4400, "after: the id of an event")
-            return
-        self._sending = asyncio.create_task(self._send(int(after)))
-
-    async def _send(self, after: int) -> None:
-        try:
-            service = await self.later.get()
-            async for batch in service.stream(after):
-                await self.write_message(batch)
-        except websocket.WebSocketClosedError:
-            return
-        except Exception:
-            self.log.exception("The stream of events broke off")
-            self.close(1011, "the stream broke off; connect again")
-
-    def on_message(self, message: str | bytes) -> None:
-        """The stream goes one way: whatever is sent is passed over."""
-
-    def on_close(self) -> None:
-        """Stop sending."""
-        super().on_close()
-        if self._sending is not None:
-            self._sending.cancel()
 
 
 def load(server: Any) -> None:
