@@ -7,6 +7,8 @@ values, from memory that is not the file's. The length stands in the chunk's fir
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import struct
 from typing import Any
@@ -15,7 +17,7 @@ from zarr import Array, open_array
 from zarr.storage import LocalStore
 
 from mlex_jupyter.data.chunks import Chunks, plan_of
-from mlex_jupyter.data.codecs import check_codecs
+from mlex_jupyter.data.codecs import check_codecs, check_number
 from mlex_jupyter.data.inside import check_inside
 from mlex_jupyter.errors import Invalid
 
@@ -36,7 +38,11 @@ class GuardedStore(LocalStore):
         if key.endswith(METADATA):
             if os.path.isfile(path) and os.path.getsize(path) > LARGEST_METADATA:
                 raise Invalid(f"{path} is larger than any metadata should be.")
-            return await super().get(key, prototype, byte_range)
+            found = await super().get(key, prototype, byte_range)
+            if found is not None:
+                with contextlib.suppress(ValueError, RecursionError):  # which zarr says in its own words
+                    check_number(json.loads(found.to_bytes()), str(self.root))
+            return found
         found = await super().get(key, prototype, byte_range)
         if found is None or not self.blosc:
             return found

@@ -29,7 +29,22 @@ ALLOWED = frozenset(
         *(prefix + name for prefix in ("", "numcodecs.") for name in (*NUMBERS, *PACKED, *CHECKED)),
     }
 )
+MOST = 32
+"""Codecs of one array; zarr takes minutes over thousands."""
 BLOSC_HEAD = struct.Struct("<4xI4xI")
+
+
+def check_number(said: Any, uri: str) -> None:
+    """Invalid where metadata, of an array or of all arrays of a group, have endlessly many codecs."""
+    if not isinstance(said, dict):
+        return
+    for name in ("codecs", "filters"):
+        if isinstance(said.get(name), list) and len(said[name]) > MOST:
+            raise Invalid(f"{uri} is stored with {len(said[name])} codecs, one after another.")
+    for name in ("consolidated_metadata", "metadata"):
+        if isinstance(said.get(name), dict):
+            for inner in (said[name], *said[name].values()):
+                check_number(inner, uri)
 
 
 def check_codecs(metadata: Mapping[str, Any], uri: str) -> None:

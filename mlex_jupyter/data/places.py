@@ -62,10 +62,10 @@ def check_path(path: str | Path) -> None:
     """
     real = os.path.realpath(path)
     if _under(real, *NO_DATA) and not _under(real, MEMORY):
-        raise Invalid(f"{path} is part of the system, and holds no data.")
+        raise Invalid(f"{_short(path)} is part of the system, and holds no data.")
     if _policy.roots and not _under(real, *_policy.roots):
         raise Forbidden(
-            f"{path} is outside of the folders that may be opened here.",
+            f"{_short(path)} is outside of the folders that may be opened here.",
             hint=f"Put the data below {' or '.join(_policy.roots[:-1])}, or ask whoever set up this server.",
         )
     try:
@@ -73,7 +73,13 @@ def check_path(path: str | Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise Invalid(f"{path} is neither a file nor a folder.", hint="Pipes, sockets and devices hold no volume.")
+        raise Invalid(
+            f"{_short(path)} is neither a file nor a folder.", hint="Pipes, sockets and devices hold no volume."
+        )
+
+
+def _short(path: str | Path) -> str:
+    return str(path)[:LONGEST_SHOWN]
 
 
 def _under(path: str, *folders: str) -> bool:
@@ -94,7 +100,8 @@ def located(uri: str) -> str:
     if is_pattern(uri):
         return str(_pattern(uri))
     raise NotFound(
-        f"There is no file {str(_absolute(uri))!r}.", hint="A path is looked up on the machine where the server runs."
+        f"There is no file {_short(_absolute(uri))!r}.",
+        hint="A path is looked up on the machine where the server runs.",
     )
 
 
@@ -159,10 +166,11 @@ def _pattern(uri: str) -> Path:
     path = _absolute(uri)
     check_path(path.parent)
     if not path.parent.is_dir():
-        raise NotFound(f"There is no folder {str(path.parent)!r}.", hint="A pattern is for the names in one folder.")
+        raise NotFound(f"There is no folder {_short(path.parent)!r}.", hint="A pattern is for the names in one folder.")
     if next(matching(str(path)), None) is None:
         raise NotFound(
-            f"No file in {path.parent} matches {path.name!r}.", hint="Put a pattern in quotes: 'slice_*.tif'."
+            f"No file in {_short(path.parent)} matches {_short(path.name)!r}.",
+            hint="Put a pattern in quotes: 'slice_*.tif'.",
         )
     return path
 
