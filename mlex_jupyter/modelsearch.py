@@ -93,7 +93,7 @@ def put(tx: Connection, found: Sequence[Model]) -> None:
     tx.execute(
         insert(zoo_index),
         [
-            {"number": number, "name": model.name, "model": model.id, "tokens": _tokens(model)}
+            {"number": number, "name": model.name, "tokens": _tokens(model), "entry": _entry(model)}
             for number, model in numbered
         ],
     )
@@ -170,22 +170,21 @@ def search(
     networks = [] if trained else _networks(wanted, architectures)
     steps = _steps(wanted) if wanted.kind != "architecture" else []
     source = _Few(tx, few) if trained and (few := _few(tx, trained)) is not None else _Many(tx, trained)
-    rows: list[tuple[str, int, str]] = []
+    rows: list[tuple[int, Any]] = []
     for place in range(step, len(steps)):
         more = source.rows(steps[place], number if place == step else -1, limit + 1 - len(rows))
-        rows += [(str(place), row.number, row.model) for row in more]
+        rows += [(place, row) for row in more]
         if len(rows) > limit:
             break
     total, beyond = source.count(Either(tuple(steps))) if steps else (0, False)
-    records = _records(tx, [model for _, _, model in rows[:limit]])
     titles = {one.name: one.title for one in architectures}
-    entries = [model_entry(record, titles) for record in records]
+    entries = [_shown(row.entry, titles) for _, row in rows[:limit]]
     skipped = max(0, number + 1) if step >= len(steps) else 0
     room = limit - len(entries)
     entries += networks[skipped : skipped + room]
     last: str | None = None
     if len(rows) > limit:
-        last = f"{rows[limit - 1][0]}.{rows[limit - 1][1]}"
+        last = f"{rows[limit - 1][0]}.{rows[limit - 1][1].number}"
     elif skipped + room < len(networks):
         last = f"{len(steps)}.{skipped + room - 1}"
     return ZooPage(entries=tuple(entries), total=total + len(networks), more_than_total=beyond, next=last)
@@ -199,7 +198,7 @@ class _Many:
         self.conditions = [_satisfies(*one) for one in compared]
 
     def rows(self, wanted: Expression, number: int, limit: int) -> Sequence[Any]:
-        found = matching(self.tx, zoo_index, wanted, zoo_index.c.number, zoo_index.c.model)
+        found = matching(self.tx, zoo_index, wanted, zoo_index.c.number, zoo_index.c.entry)
         return self.tx.execute(found.where(after(self.tx, zoo_index, number), *self.conditions).limit(limit)).all()
 
     def count(self, wanted: Expression) -> tuple[int, bool]:
@@ -277,12 +276,6 @@ def _place(past: str | None) -> tuple[int, int]:
     return int(step), int(number)
 
 
-def _records(tx: Connection, ids: Sequence[str]) -> list[Model]:
-    query = select(models.c.id, models.c.record).where(models.c.id.in_(ids))
-    found = {row.id: row.record for row in tx.execute(query)}
-    return [Model.model_validate(found[one]) for one in ids]
-
-
 def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[ZooEntry]:
     """The architectures that are meant; nobody owns or tags one."""
     if wanted.kind == "model" or wanted.tags or wanted.owner:
@@ -291,7 +284,7 @@ def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[Zoo
     if not said and wanted.query.strip("*? "):
         return []
     return [
-        architecture_entry(one)
+        _network(one)
         for one in architectures
         if wanted.task in (None, one.task)
         and wanted.architecture in (None, one.name)
@@ -300,15 +293,19 @@ def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[Zoo
     ]
 
 
-def model_entry(model: Model, titles: dict[str, str]) -> ZooEntry:
+def _entry(model: Model) -> dict[str, Any]:
     """A model as a line of the zoo."""
-    shared = ("name", "version", "architecture", "task", "framework", "metrics", "tags", "owner", "visibility", "run")
-    said = {name: getattr(model, name) for name in shared}
-    title = model.title or titles.get(model.architecture, model.architecture)
-    return ZooEntry(kind="model", title=title, created=model.created, **said)
+    shared = {"name", "version", "title", "architecture", "task", "framework", "metrics", "tags", "owner", "visibility"}
+    return {"kind": "model", **model.model_dump(mode="json", include={*shared, "run", "created"})}
 
 
-def architecture_entry(architecture: Architecture) -> ZooEntry:
+def _shown(entry: dict[str, Any], titles: dict[str, str]) -> ZooEntry:
+    """The line, where a model without a title has that of its architecture."""
+    architecture = entry["architecture"]
+    return ZooEntry.model_validate(entry | {"title": entry["title"] or titles.get(architecture, architecture)})
+
+
+def _network(architecture: Architecture) -> ZooEntry:
     """An architecture as a line of the zoo."""
     shared = ("name", "title", "task", "framework")
     said = {name: getattr(architecture, name) for name in shared}

@@ -31,7 +31,7 @@ export interface paths {
         /** List the datasets that match: words of name, tags, file, description and notes, and filters. */
         get: operations["data"];
         put?: never;
-        /** Register a volume (zarr, NumPy or TIFF) under a name, where it lies. */
+        /** Register a volume (zarr, HDF5, TIFF, NumPy; a path or a URL) under a name, where it lies. */
         post: operations["register"];
         delete?: never;
         options?: never;
@@ -116,6 +116,74 @@ export interface paths {
         };
         /** Say what a dataset's values, or the labels painted over it, are like, and what to mind in training. */
         get: operations["quality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/display": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say how quick a volume is to look at along all axes. */
+        get: operations["display"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/prepare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a volume quick to look at along all axes; done by itself once somebody looks. */
+        post: operations["prepare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare a dataset's files with their checksum, noted the first time; a large one is read by a job. */
+        post: operations["verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/verification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what the last comparison of a dataset with its checksum found. */
+        get: operations["verification"];
         put?: never;
         post?: never;
         delete?: never;
@@ -451,6 +519,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/datasets/{data}/labels/{labels}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say what differs between a version of a label set and another, by class and slice. */
+        get: operations["compare_labels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{data}/labels/{labels}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write labels to a file on the server's machine: zarr, TIFF for ImageJ, or COCO. */
+        post: operations["export_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -691,6 +793,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the imported entries of MLExchange. */
+        get: operations["entries"];
+        put?: never;
+        /** Keep the model entries of MLExchange's content registry that a JSON file holds, with their forms. */
+        post: operations["import_mlexchange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/entries/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show one entry of MLExchange with the form of its parameters. */
+        get: operations["entry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/checks": {
         parameters: {
             query?: never;
@@ -749,11 +886,45 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List jobs, the newest first. */
+        /** List jobs, the newest first: all, or those whose name matches and that pass the filters. */
         get: operations["jobs"];
         put?: never;
         /** Ask for a job; when this returns, it is not lost any more. */
         post: operations["submit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{run}/returned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Print what a function that ran as a job returned. */
+        get: operations["returned"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/job-counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the jobs that match, by state. */
+        get: operations["job_counts"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -839,6 +1010,92 @@ export interface paths {
         get: operations["log"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the rules, with how often each has made a job. */
+        get: operations["rules"];
+        put?: never;
+        /** Ask for a job when something happens: `--on 'training done' --do predict -p model={run} -p data={data}`. */
+        post: operations["rule_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rules/{name}/trial": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what a rule would have made of past events, without making it. */
+        get: operations["rule_try"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rules/{name}/on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch a rule on; it begins with what happens from now on. */
+        post: operations["rule_on"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rules/{name}/off": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch a rule off. */
+        post: operations["rule_off"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rules/{name}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove a rule; the jobs that it made stay. */
+        post: operations["rule_remove"];
         delete?: never;
         options?: never;
         head?: never;
@@ -956,6 +1213,23 @@ export interface paths {
         };
         /** A slice of a dataset as a PNG. */
         get: operations["dataset_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/datasets/{name}/labels/{labels}/difference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What differs in a slice between two versions of a label set, as a PNG: new in colour, gone in white. */
+        get: operations["label_difference"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1090,6 +1364,20 @@ export interface components {
              * @default null
              */
             mend: string | null;
+        };
+        /**
+         * ClassChange
+         * @description How one class differs between two versions, in pixels.
+         */
+        ClassChange: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: number;
+            /** Added */
+            added: number;
+            /** Removed */
+            removed: number;
         };
         /**
          * ClassInfo
@@ -1253,6 +1541,35 @@ export interface components {
             values: components["schemas"]["JsonValue"][];
         };
         /**
+         * Display
+         * @description How quick a volume is to look at along all three axes.
+         */
+        Display: {
+            /** Dataset */
+            dataset: string;
+            /** Name */
+            name: string;
+            /**
+             * Wanted
+             * @description Whether its chunks do not suit that, so that coarser copies in blocks are made.
+             */
+            wanted: boolean;
+            /** Ready */
+            ready: boolean;
+            /** Levels */
+            levels: number;
+            /**
+             * Fraction
+             * @description How far the level is that is being made; None where nothing is being made.
+             */
+            fraction: number | null;
+            /**
+             * Problem
+             * @default null
+             */
+            problem: string | null;
+        };
+        /**
          * Draft
          * @description The working copy of a label set: its newest version, and what was painted since.
          */
@@ -1305,6 +1622,73 @@ export interface components {
             refused: number;
             /** Changed */
             changed: string | null;
+        };
+        /**
+         * Entry
+         * @description A model as MLExchange's content registry describes it, with its form; it is not run here.
+         */
+        Entry: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: string;
+            /** Title */
+            title: string;
+            /**
+             * Kind
+             * @description As it says: supervised, unsupervised.
+             * @default
+             */
+            kind: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Owner
+             * @default
+             */
+            owner: string;
+            /**
+             * Applications
+             * @default []
+             */
+            applications: string[];
+            /**
+             * Reference
+             * @default null
+             */
+            reference: string | null;
+            /**
+             * Image
+             * @default null
+             */
+            image: string | null;
+            /**
+             * Command
+             * @description What MLExchange runs in its image; shown to people only.
+             * @default []
+             */
+            command: string[];
+            /**
+             * Params Schema
+             * @description JSON Schema of its parameters; `x-group` is the group in which MLExchange shows one.
+             */
+            params_schema: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Left Aside
+             * @description What only concerned how the form looks there.
+             * @default []
+             */
+            left_aside: string[];
+            /**
+             * Imported
+             * Format: date-time
+             */
+            imported: string;
         };
         /**
          * Event
@@ -1371,6 +1755,20 @@ export interface components {
              * @description When the newest of its runs was asked for.
              */
             last: string;
+        };
+        /**
+         * Exported
+         * @description A file or folder that labels were written to, on the server's machine.
+         */
+        Exported: {
+            /** Path */
+            path: string;
+            /** Format */
+            format: string;
+            /** Version */
+            version: number;
+            /** Nbytes */
+            nbytes: number;
         };
         /**
          * Facets
@@ -1564,6 +1962,28 @@ export interface components {
             outputs: components["schemas"]["Output"][];
         };
         /**
+         * JobCounts
+         * @description How many jobs there are in each state.
+         */
+        JobCounts: {
+            /** Total */
+            total: number;
+            /** Waiting */
+            waiting: number;
+            /** Queued */
+            queued: number;
+            /** Running */
+            running: number;
+            /** Done */
+            done: number;
+            /** Failed */
+            failed: number;
+            /** Cancelled */
+            cancelled: number;
+            /** Lost */
+            lost: number;
+        };
+        /**
          * JobSpec
          * @description What somebody asked for.
          */
@@ -1628,6 +2048,42 @@ export interface components {
          */
         JobState: "waiting" | "queued" | "running" | "done" | "failed" | "cancelled" | "lost";
         JsonValue: unknown;
+        /**
+         * LabelComparison
+         * @description What differs between two versions of a label set, from the first to the second.
+         */
+        LabelComparison: {
+            /** Name */
+            name: string;
+            /** Dataset */
+            dataset: string;
+            /** Version */
+            version: number;
+            /** Other */
+            other: number;
+            /** Classes */
+            classes: components["schemas"]["ClassChange"][];
+            /**
+             * Added
+             * @description Pixels that had no label before.
+             */
+            added: number;
+            /**
+             * Removed
+             * @description Pixels that have none any more.
+             */
+            removed: number;
+            /**
+             * Changed
+             * @description Pixels of one class that are of another now.
+             */
+            changed: number;
+            /**
+             * Slices
+             * @description The z where something differs.
+             */
+            slices: number[];
+        };
         /**
          * LabelSet
          * @description Classes painted over one dataset, in versions. 0 is unlabelled and is never trained on.
@@ -1978,6 +2434,12 @@ export interface components {
             picture: string | null;
         };
         /**
+         * On
+         * @description What a rule waits for.
+         * @enum {string}
+         */
+        On: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+        /**
          * Output
          * @description One thing that a finished job left.
          */
@@ -1986,7 +2448,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "weights" | "dataset" | "picture" | "slices";
+            kind: "weights" | "dataset" | "picture" | "slices" | "value" | "file";
             /** Name */
             name: string;
             /**
@@ -2400,8 +2862,95 @@ export interface components {
             };
         };
         /**
+         * Rule
+         * @description A job that is asked for whenever something happens, once for each time.
+         */
+        Rule: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            on: components["schemas"]["On"];
+            /**
+             * Match
+             * @description The name of what it is about, with * and ?.
+             * @default *
+             */
+            match: string;
+            /**
+             * Tags
+             * @description Only where all of these tags are: of the dataset or model, or of a job's dataset.
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Do
+             * @enum {string}
+             */
+            do: "train" | "predict" | "run";
+            /**
+             * Task
+             * @description The task's fields, as text, where `{run}`, `{dataset}` and the like stand for what the event is about.
+             */
+            task: {
+                [key: string]: string;
+            };
+            /**
+             * Target
+             * @default local
+             */
+            target: string;
+            /**
+             * @default {
+             *       "cpus": null,
+             *       "gpus": null,
+             *       "memory_gb": 4,
+             *       "minutes": null,
+             *       "nodes": 1,
+             *       "queue": null,
+             *       "extra": {}
+             *     }
+             */
+            resources: components["schemas"]["Resources"];
+            /**
+             * Again
+             * @description Whether it also holds for what comes of its own jobs.
+             * @default false
+             */
+            again: boolean;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Fired
+             * @description How many jobs it has made.
+             * @default 0
+             */
+            fired: number;
+            /**
+             * Last Fired
+             * @default null
+             */
+            last_fired: string | null;
+            /**
+             * Message
+             * @description Why it made no job the last time that it should have.
+             * @default null
+             */
+            message: string | null;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+        };
+        /**
          * RunTask
-         * @description Run a command of one's own. The command is a list; no shell reads it.
+         * @description Run a command, a script or a function of one's own. The command is a list; no shell reads it.
          */
         RunTask: {
             /**
@@ -2409,8 +2958,25 @@ export interface components {
              * @enum {string}
              */
             kind: "run";
-            /** Argv */
-            argv: string[];
+            /**
+             * Argv
+             * @description The command, or the name of the script and its words; a function has none.
+             * @default []
+             */
+            argv?: string[];
+            /**
+             * @description The text of the script, or of the function with what it uses: a later change of theirs changes nothing.
+             * @default null
+             */
+            code?: components["schemas"]["Code"] | null;
+            /**
+             * Arguments
+             * @description What the function is called with.
+             * @default {}
+             */
+            arguments?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
             /**
              * Folder
              * @description Where it runs; left out, a new folder of the job's own.
@@ -2419,10 +2985,16 @@ export interface components {
             folder?: string | null;
             /**
              * Retries
-             * @description How often to start it again after it vanished; a command's own failure is never repeated.
+             * @description How often to start it again after it vanished.
              * @default 0
              */
             retries?: number;
+            /**
+             * Retry Failed
+             * @description How often to try again after it failed, after a pause that doubles each time.
+             * @default 0
+             */
+            retry_failed?: number;
         };
         /**
          * SliceBalance
@@ -2650,6 +3222,36 @@ export interface components {
             pixel_unit: string | null;
         };
         /**
+         * Trial
+         * @description What a rule would have made of one past event.
+         */
+        Trial: {
+            /** Event */
+            event: number;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+            /**
+             * About
+             * @description The name of what the event is about.
+             */
+            about: string;
+            /** Fires */
+            fires: boolean;
+            /**
+             * Says
+             * @description The job in words, or why there would be none.
+             */
+            says: string;
+            /**
+             * Task
+             * @default null
+             */
+            task: (components["schemas"]["TrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+        };
+        /**
          * Upload
          * @description Files on their way: nothing is a dataset before all of it is here.
          */
@@ -2699,6 +3301,73 @@ export interface components {
              * @default 0
              */
             received?: number;
+        };
+        /**
+         * Verification
+         * @description Whether a dataset's files are what they were when its checksum was noted.
+         */
+        Verification: {
+            /** Dataset */
+            dataset: string;
+            /** Name */
+            name: string;
+            /**
+             * State
+             * @description `noted`: there was no checksum before, so this is the one to compare with from now on.
+             * @enum {string}
+             */
+            state: "noted" | "same" | "changed" | "running";
+            /**
+             * Checksum
+             * @description Of what lies there now.
+             * @default null
+             */
+            checksum: string | null;
+            /**
+             * Expected
+             * @description The one that was noted, where this is another.
+             * @default null
+             */
+            expected: string | null;
+            /**
+             * Files
+             * @default 0
+             */
+            files: number;
+            /**
+             * Nbytes
+             * @default 0
+             */
+            nbytes: number;
+            /**
+             * Changed
+             * @description The first of the files that are not what they were, by the path below the folder; `.` is the file itself.
+             * @default []
+             */
+            changed: string[];
+            /**
+             * Missing
+             * @default []
+             */
+            missing: string[];
+            /**
+             * Added
+             * @default []
+             */
+            added: string[];
+            /** Says */
+            says: string;
+            /**
+             * Job
+             * @description The job that reads a large one, in the background.
+             * @default null
+             */
+            job: string | null;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
         };
         /**
          * Why
@@ -3197,6 +3866,149 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    display: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Display"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prepare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Display"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Take what lies there now for right.
+                     * @default false
+                     */
+                    accept?: boolean;
+                    /**
+                     * @description Read it now and here, however large it is.
+                     * @default false
+                     */
+                    here?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
                 };
             };
             /** @description What went wrong. */
@@ -4125,6 +4937,101 @@ export interface operations {
             };
         };
     };
+    compare_labels: {
+        parameters: {
+            query: {
+                /** @description A version; left out, the newest. */
+                version: number;
+                /** @description Another version; left out, the newest. */
+                other?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelComparison"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A dataset; `mlex data` lists them. */
+                data: string;
+                /** @description A label set of the dataset; `mlex labels DATA` lists them. */
+                labels: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                    /**
+                     * @description `zarr`, `tiff` or `coco`; left out, by the path's ending.
+                     * @default null
+                     */
+                    format?: string | null;
+                    /**
+                     * @description A version; left out, the newest.
+                     * @default null
+                     */
+                    version?: number | null;
+                    /**
+                     * @description Replace what is there.
+                     * @default false
+                     */
+                    overwrite?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exported"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     models: {
         parameters: {
             query?: {
@@ -4837,6 +5744,103 @@ export interface operations {
             };
         };
     };
+    entries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_mlexchange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    entry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     examine: {
         parameters: {
             query?: never;
@@ -4948,12 +5952,30 @@ export interface operations {
     jobs: {
         parameters: {
             query?: {
+                /** @description Its name. */
+                name?: string | null;
                 /** @description Only those that stand so. */
                 state?: components["schemas"]["JobState"] | null;
+                /** @description Only those for this task. */
+                task?: string | null;
+                /** @description A model or architecture; `mlex models` lists them. */
+                model?: string | null;
+                /** @description A dataset; `mlex data` lists them. */
+                data?: string | null;
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description Where it runs; `mlex targets` lists them. */
+                target?: string | null;
                 /** @description A word that several runs share. */
                 experiment?: string | null;
+                /** @description Only those asked for since then, as `2026-11-21T09:00Z`. */
+                submitted_since?: string | null;
+                /** @description Only those asked for before then. */
+                submitted_until?: string | null;
                 /** @description At most so many. */
                 limit?: number;
+                /** @description Go on after this one, the last of the page before. */
+                past?: string | null;
             };
             header?: never;
             path?: never;
@@ -5001,6 +6023,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    returned: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    job_counts: {
+        parameters: {
+            query?: {
+                /** @description Its name. */
+                name?: string | null;
+                /** @description Only those for this task. */
+                task?: string | null;
+                /** @description A model or architecture; `mlex models` lists them. */
+                model?: string | null;
+                /** @description A dataset; `mlex data` lists them. */
+                data?: string | null;
+                /** @description Only what this person registered. */
+                owner?: string | null;
+                /** @description Where it runs; `mlex targets` lists them. */
+                target?: string | null;
+                /** @description A word that several runs share. */
+                experiment?: string | null;
+                /** @description Only those asked for since then, as `2026-11-21T09:00Z`. */
+                submitted_since?: string | null;
+                /** @description Only those asked for before then. */
+                submitted_until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobCounts"];
                 };
             };
             /** @description What went wrong. */
@@ -5164,6 +6266,240 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LogChunk"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_add: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Its name. */
+                    name: string;
+                    /**
+                     * On
+                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @enum {string}
+                     */
+                    on: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+                    /**
+                     * @description What kind of job: train, predict or run.
+                     * @enum {string}
+                     */
+                    do: "train" | "predict" | "run";
+                    /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
+                    fields?: {
+                        [key: string]: string;
+                    };
+                    /**
+                     * @description Only what has this name, with * and ?.
+                     * @default *
+                     */
+                    match?: string;
+                    /** @description A tag, as often as wanted. */
+                    tags?: string[];
+                    /**
+                     * @description Where it runs; `mlex targets` lists them.
+                     * @default local
+                     */
+                    target?: string;
+                    resources?: components["schemas"]["Resources"];
+                    /**
+                     * @description Also on what comes of its own jobs.
+                     * @default false
+                     */
+                    again?: boolean;
+                    /**
+                     * @description Begin switched off, to be tried first.
+                     * @default false
+                     */
+                    off?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_try: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trial"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_on: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_off: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
                 };
             };
             /** @description What went wrong. */
@@ -5381,6 +6717,43 @@ export interface operations {
             header?: never;
             path: {
                 name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_difference: {
+        parameters: {
+            query?: {
+                version?: number;
+                other?: number;
+                index?: number;
+                size?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+                labels: string;
             };
             cookie?: never;
         };

@@ -1,0 +1,168 @@
+"""Searching among 100,000 models, in SQLite and in PostgreSQL, each beside a query of nothing through the same path."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, text
+
+from mlex_jupyter import modelsearch
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.tables import models
+from mlex_jupyter.types import ClassInfo, Model, Preprocessing
+from tests.bench.figures import Figure, quantile
+from tests.postgres import programs, running_cluster
+
+COUNT = 100_000
+BATCH = 2000
+ROUNDS = 60
+LIMIT_MS = 50
+THINGS = ("sand", "foam", "pore", "grain", "crack", "fibre", "bone", "cell", "rock", "steel", "glass", "resin", "shale")
+ENDS = ("", "s", "ing", "ed", "ous", "like")
+NETS = ("unet", "tunet", "tunet3plus", "msdnet", "smsnet")
+COMMON = (
+    "segmentation",
+    "of",
+    "tomograms",
+    "with",
+    "a",
+    "network",
+    "trained",
+    "on",
+    "labelled",
+    "slices",
+    "from",
+    "the",
+)
+NEW = 1_780_000_000
+
+
+def made(number: int, rng: random.Random) -> Model:
+    """A model of its own; the same number and seed give the same one. Words and tags are as uneven as people's."""
+    thing = rng.choice(THINGS) + rng.choice(ENDS)
+    rare = [f"word{int(rng.paretovariate(0.5)) % 50_000}" for _ in range(10)]
+    dice = round(rng.betavariate(8, 2), 4)
+    net = rng.choice(NETS)
+    return Model(
+        id=f"model-{number:06d}",
+        name=f"{thing}-{net}-{number:06d}",
+        version=1,
+        title=f"{thing.capitalize()} in {rng.choice(THINGS)}",
+        description=" ".join(rng.sample([*COMMON, *rng.choices(THINGS, k=18), *rare], 40)),
+        architecture=net,
+        params={"depth": rng.randint(2, 6), "base_channels": 16},
+        weights="sha256:" + "0" * 64,
+        preprocessing=Preprocessing(offset=0, scale=1),
+        classes=(ClassInfo(value=1, name=thing, color="#ff0000"), ClassInfo(value=2, name="rest", color="#00ff00")),
+        run=f"run-{number:06d}",
+        dataset="data-1",
+        labels="labels-1",
+        metrics={"dice": dice, "val_loss": round(1 - dice, 4)},
+        tags=tuple({f"tag{int(rng.paretovariate(0.7)) % 3000}" for _ in range(3)}),
+        owner=f"user{int(rng.paretovariate(1)) % 500}",
+        visibility="private" if rng.random() < 0.2 else "shared",
+        created=datetime.fromtimestamp(NEW + number * 60, timezone.utc),
+    )
+
+
+def fill(tx: Connection, count: int) -> None:
+    """Put the models into a database, by the path that publishing takes, many at once."""
+    rng = random.Random(7)
+    for start in range(0, count, BATCH):
+        found = [made(number, rng) for number in range(start, min(start + BATCH, count))]
+        same = {"id", "name", "version", "run", "owner", "visibility"}
+        rows = [
+            one.model_dump(include=same)
+            | {
+                "record": one.model_dump(mode="json"),
+                "created": one.created.timestamp(),
+                "indexed": modelsearch.VERSION,
+            }
+            for one in found
+        ]
+        tx.execute(insert(models), rows)
+        modelsearch.put(tx, found)
+
+
+Asked = dict[str, Any]
+KINDS: dict[str, Callable[[random.Random], Asked]] = {
+    "all models": lambda rng: {},
+    "a word in every model": lambda rng: {"query": rng.choice(("segmentation", "tomograms", "network"))},
+    "its beginning": lambda rng: {"query": rng.choice(("s", "seg", "segmentatio", "tomo", "w"))},
+    "two common words": lambda rng: {"query": f"{rng.choice(COMMON)} {rng.choice(THINGS)}"},
+    "a rare word": lambda rng: {"query": f"word{rng.randrange(50_000)}"},
+    "a name": lambda rng: {"query": f"{rng.choice(THINGS)}-{rng.choice(NETS)}-{rng.randrange(COUNT):06d}"},
+    "the beginning of a name": lambda rng: {"query": rng.choice(THINGS)[:3]},
+    "nothing": lambda rng: {"query": f"nothing{rng.randrange(1000)}"},
+    "a word and a tag": lambda rng: {"query": "network", "tags": (f"tag{rng.randrange(1, 3000)}",)},
+    "a word and an owner": lambda rng: {"query": "slices", "owner": f"user{rng.randrange(1, 500)}"},
+    "a word, a network and Dice": lambda rng: {
+        "query": rng.choice(THINGS), "architecture": rng.choice(NETS), "metrics": ("dice>=0.9",)
+    },
+    "a rare Dice": lambda rng: {"query": "labelled", "metrics": (f"dice>={rng.uniform(0.99, 0.999):.4f}",)},
+    "a Dice that nearly all have": lambda rng: {"metrics": ("dice>=0.5",)},
+}  # fmt: skip
+
+
+async def measured(mlex: Mlex) -> tuple[dict[str, list[float]], list[float]]:
+    """Seconds by kind of question, and of asking nothing, in turns."""
+    rng = random.Random(1)
+    found: dict[str, list[float]] = {kind: [] for kind in [*KINDS, "a page further on"]}
+    nothing: list[float] = []
+    await mlex.zoo.search()
+    for _ in range(ROUNDS):
+        for kind, asked in KINDS.items():
+            page, took = await _timed(mlex, asked(rng))
+            found[kind].append(took)
+            if page.next:
+                found["a page further on"].append((await _timed(mlex, {**asked(rng), "past": page.next}))[1])
+            begun = time.perf_counter()
+            await mlex.store.read(lambda tx: tx.execute(text("SELECT 1")).scalar())
+            nothing.append(time.perf_counter() - begun)
+    return found, nothing
+
+
+async def _timed(mlex: Mlex, asked: Asked) -> tuple[Any, float]:
+    begun = time.perf_counter()
+    page = await mlex.zoo.search(**asked)
+    return page, time.perf_counter() - begun
+
+
+def over(name: str, settings: Settings) -> Iterator[Figure]:
+    """The figures of one database."""
+    mlex = Mlex(settings)
+    try:
+        mlex.store.write_now(lambda tx: fill(tx, COUNT))
+        mlex.store.write_now(lambda tx: tx.execute(text("ANALYZE")))
+        found, nothing = asyncio.run(measured(mlex))
+    finally:
+        mlex.close()
+    together = [seconds for kind in found.values() for seconds in kind]
+    slowest = max(found, key=lambda kind: quantile(found[kind], 0.5))
+    against = f"SELECT 1 in {name} through the same path"
+    for share, limit in ((0.5, None), (0.99, LIMIT_MS)):
+        value, base = quantile(together, share) * 1e3, quantile(nothing, share) * 1e3
+        yield Figure(f"{COUNT:,} models, {name}, p{share * 100:.0f}", value, "ms", base, against, limit)
+    yield Figure(f"  {slowest}, p50", quantile(found[slowest], 0.5) * 1e3, "ms", quantile(nothing, 0.5) * 1e3, against)
+
+
+def figures() -> Sequence[Figure]:
+    """The figures of all databases that are on this machine."""
+    found: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        found += over("SQLite", Settings.load(home=Path(folder), user="user1"))
+    if programs() is None:
+        print("no PostgreSQL on this machine: sudo apt-get install postgresql", file=sys.stderr)
+        return found
+    with running_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
+        found += over("PostgreSQL", Settings.load(home=Path(folder), user="user1", database=cluster.database()))
+    return found
