@@ -168,12 +168,7 @@ class LabelVerbs(Parts):
     @verb("GET", "/datasets/{data}/labels/{labels}/compare")
     async def compare_labels(self, data: str, labels: str, version: int, other: int | None = None) -> LabelComparison:
         """Say what differs between a version of a label set and another, by class and slice."""
-        from mlex_jupyter.labels.comparing import compare
-
-        sets, draft = self.label_sets, await self.label_sets.working(data, labels)
-        before = await asyncio.to_thread(sets.versions.one, draft, version)
-        after = await asyncio.to_thread(sets.versions.one, draft, other)
-        return await asyncio.to_thread(compare, before, after, draft.shape)
+        return await self.label_sets.compare(data, labels, version, other)
 
     # ------------------------------------------------------------ other programs
 

@@ -4,6 +4,7 @@ sets      names, classes, imports         drafts    the working copy: tiles over
 versions  written, compared, restored     strokes   painted, refused, taken back, done again
 """
 
-from mlex_jupyter.labels.sets import PALETTE, Labels
+from mlex_jupyter.labels.classes import PALETTE
+from mlex_jupyter.labels.sets import Labels
 
 __all__ = ["PALETTE", "Labels"]

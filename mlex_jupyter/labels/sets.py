@@ -7,31 +7,31 @@ on top saves the draft first, so that no stroke is lost.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select, update
+from pydantic import JsonValue
+from sqlalchemy import Connection, func, select
 
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.files import sync_tree
+from mlex_jupyter.labels.classes import PALETTE, check_classes, recoding, replace
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 from mlex_jupyter.tables import label_drafts, labels
-from mlex_jupyter.types import NAME, ClassInfo, Dataset, Draft, LabelSet, new_id
+from mlex_jupyter.types import NAME, ClassInfo, Dataset, Draft, Exported, LabelComparison, LabelSet, new_id
 
 if TYPE_CHECKING:
     from mlex_jupyter.labels.drafts import Balance, Working
     from mlex_jupyter.labels.strokes import Strokes
     from mlex_jupyter.labels.versions import Versions
 
-PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")
-"""Okabe and Ito's colours, which people who see few colours tell apart; the panel has the same."""
-MOST_CLASSES = 255
-LONGEST_NAME = 100
+TELL_EVERY_S = 1.0
 
 
 class Labels:
@@ -130,6 +130,59 @@ class Labels:
         # Shielded: a caller that goes away in the middle must not have half a folder swept from under the commit.
         return await asyncio.shield(asyncio.to_thread(self.versions.save, draft.labels, self.user, note))
 
+    async def compare(self, data: str, name: str, version: int, other: int | None) -> LabelComparison:
+        """What differs between two versions."""
+        from mlex_jupyter.labels.comparing import compare
+
+        before, after, shape = await self._two(data, name, version, other)
+        return await asyncio.to_thread(compare, before, after, shape)
+
+    async def difference(self, data: str, name: str, version: int, other: int | None, z: int, size: int) -> bytes:
+        """What differs in a slice, as a picture."""
+        from mlex_jupyter.labels.comparing import difference_png
+
+        before, after, shape = await self._two(data, name, version, other)
+        return await asyncio.to_thread(difference_png, before, after, shape, z, size)
+
+    async def _two(
+        self, data: str, name: str, version: int, other: int | None
+    ) -> tuple[LabelSet, LabelSet, tuple[int, int, int]]:
+        draft = await self.working(data, name)
+        before = await asyncio.to_thread(self.versions.one, draft, version)
+        return before, await asyncio.to_thread(self.versions.one, draft, other), draft.shape
+
+    async def export(
+        self, data: str, name: str, path: str, how: str | None, version: int | None, *, overwrite: bool
+    ) -> Exported:
+        """Write a version to a file of its own; left out, the newest, with all that was painted."""
+        from mlex_jupyter.labels.exports import export
+
+        dataset = await self.catalog.get(data)
+        draft = await self.working(data, name)
+        if version is None and draft.unsaved:
+            labelled = await self.save(draft, "saved for an export")
+        else:
+            labelled = await asyncio.to_thread(self.versions.one, draft, version)
+        tell = self._teller(labelled, path)
+        return await asyncio.to_thread(
+            export, labelled, dataset, draft.shape, path, how, overwrite=overwrite, tell=tell
+        )
+
+    def _teller(self, labelled: LabelSet, path: str) -> Callable[[int, int], None]:
+        """Lets everybody who watches know how far an export is, now and then."""
+        from mlex_jupyter.events import append
+
+        said = time.monotonic()
+
+        def tell(done: int, of: int) -> None:
+            nonlocal said
+            if time.monotonic() - said > TELL_EVERY_S:
+                said = time.monotonic()
+                told: dict[str, JsonValue] = {"path": path, "version": labelled.version, "done": done, "of": of}
+                self.store.write_now(lambda tx: append(tx, labelled.id, "exporting", told))
+
+        return tell
+
     # ------------------------------------------------------------ making
 
     async def create(self, data: str, name: str, classes: Sequence[ClassInfo]) -> LabelSet:
@@ -159,7 +212,8 @@ class Labels:
     async def import_file(self, data: str, path: str, name: str, classes: Sequence[ClassInfo] = ()) -> LabelSet:
         """Take the labels in a file as a new version.
 
-        Without classes those of the version before hold; without one, every value is a class of its own.
+        Without classes those that the file names hold, else those of the version before; without one, every value is
+        a class of its own.
         """
         _check_name(name)
         check_classes(classes)
@@ -168,7 +222,9 @@ class Labels:
 
     def _import_now(self, dataset: Dataset, path: str, name: str, classes: Sequence[ClassInfo]) -> LabelSet:
         with self.versions.incoming() as beside:
-            painted = self._take(dataset, path, beside)
+            painted, said = self._take(dataset, path, beside)
+            classes = tuple(classes) or said
+            check_classes(classes)
             balance: dict[int, dict[int, int]] = {}
             for (z, value), count in painted.items():
                 balance.setdefault(z, {})[value] = count
@@ -180,14 +236,16 @@ class Labels:
                 if made is not None:
                     return made
 
-    def _take(self, dataset: Dataset, path: str, beside: Path) -> Counter[tuple[int, int]]:
+    def _take(
+        self, dataset: Dataset, path: str, beside: Path
+    ) -> tuple[Counter[tuple[int, int]], tuple[ClassInfo, ...]]:
         """Copy the labels of a file, durably, and count them."""
-        painted = self.reading.take_labels(dataset, path, beside)
+        painted, classes = self.reading.take_labels(dataset, path, beside)
         if not painted:
             message = f"{path} holds nothing but zeros, and 0 is unlabelled."
             raise Invalid(message, hint="Paint some classes, from 1 on.")
         sync_tree(beside)
-        return painted
+        return painted, classes
 
     def _commit_import(
         self,
@@ -242,85 +300,19 @@ class Labels:
     async def set_classes(self, draft: Working, classes: Sequence[ClassInfo], mapping: Mapping[str, str]) -> None:
         """Replace the classes: others, renamed, recoloured. One that is in use goes only where its pixels go on."""
         check_classes(classes)
-        table = _table(draft.classes, classes, mapping)
+        table = recoding(draft.classes, classes, mapping)
         if not table:
-            await self.store.write(lambda tx: self._set_classes(tx, draft.labels, classes))
+            await self.store.write(lambda tx: replace(tx, draft.labels, classes, self.user))
             return
         said = ", ".join(f"{name} became {other}" for name, other in mapping.items())
         work = self.versions.recode
         await asyncio.shield(asyncio.to_thread(work, draft.labels, table, classes, self.user, said))
-
-    def _set_classes(self, tx: Connection, labels_id: str, classes: Sequence[ClassInfo]) -> None:
-        from mlex_jupyter.events import append
-        from mlex_jupyter.labels import drafts, ledger
-
-        draft = drafts.find(tx, labels_id, lock=True)
-        assert draft is not None
-        if tuple(classes) == draft.classes:
-            return
-        kept = {found.value for found in classes}
-        used: Counter[int] = Counter()
-        for counts in drafts.counts_of(tx, labels_id).values():
-            used.update(counts)
-        for found in draft.classes:
-            if found.value not in kept and used[found.value]:
-                raise Conflict(
-                    f"{used[found.value]} pixels of {draft.name} are {found.name}, so that class cannot go.",
-                    hint=f"Say what becomes of them: --mapping '{found.name}=another class', or =0 to unlabel them.",
-                )
-        number = draft.number + 1
-        values = {"classes": [found.model_dump() for found in classes], "number": number, "changed": number}
-        tx.execute(update(label_drafts).where(label_drafts.c.labels == labels_id).values(**values))
-        ledger.add_history(tx, labels_id, number, kind="classes", state="settled", author=self.user, tiles=[])
-        append(tx, labels_id, "painted", {"number": number, "change": "classes", "author": self.user, "slices": []})
 
 
 def shape_of(dataset: Dataset) -> tuple[int, int, int]:
     """A dataset's z, y and x."""
     lengths = dict(zip(dataset.axes, dataset.shape, strict=True))
     return lengths.get("z", 1), lengths["y"], lengths["x"]
-
-
-def named_classes(names: Sequence[str], classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
-    """Classes as they are given, and one more for each name, with the next free value and colour."""
-    found = [*classes]
-    for name in names:
-        taken = {one.value for one in found}
-        value = next((value for value in range(1, MOST_CLASSES + 1) if value not in taken), None)
-        if value is None:
-            raise Invalid(f"There are at most {MOST_CLASSES} classes.")
-        found.append(ClassInfo(value=value, name=name, color=PALETTE[(value - 1) % len(PALETTE)]))
-    return tuple(found)
-
-
-def check_classes(classes: Sequence[ClassInfo]) -> None:
-    """Invalid where two could not be told apart, or a name is none."""
-    for what, found in (("value", [c.value for c in classes]), ("name", [c.name for c in classes])):
-        if len(set(found)) < len(found):
-            raise Invalid(f"Two classes have the same {what}.", hint=f"Give each class a {what} of its own.")
-    for one in classes:
-        if not one.name.strip() or len(one.name) > LONGEST_NAME or not one.name.isprintable():
-            raise Invalid(
-                f"A class cannot be called {one.name[:LONGEST_NAME]!r}.",
-                hint=f"Use up to {LONGEST_NAME} printable characters.",
-            )
-
-
-def _table(before: Sequence[ClassInfo], after: Sequence[ClassInfo], mapping: Mapping[str, str]) -> dict[int, int]:
-    """Which value becomes which other, of the classes that go."""
-    values, others = {found.name: found.value for found in before}, {found.name: found.value for found in after}
-    kept = {found.value for found in after}
-    table = {}
-    for name, other in mapping.items():
-        if name not in values:
-            raise Invalid(f"There is no class {name[:LONGEST_NAME]!r}.", hint=nearest(name, values))
-        if values[name] in kept:
-            raise Invalid(f"{name} stays, so nothing can become of it.", hint="Leave it out of the mapping.")
-        if other != "0" and other not in others:
-            there_are = f"There will be {', '.join(others)}; 0 unlabels."
-            raise Invalid(f"There will be no class {other[:LONGEST_NAME]!r}.", hint=there_are)
-        table[values[name]] = others.get(other, 0)
-    return table
 
 
 def _check_name(name: str) -> None:

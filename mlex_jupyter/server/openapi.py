@@ -25,6 +25,11 @@ PICTURES = {
         "A slice of a dataset as a PNG.",
         ("axis", "index", "size", "labels"),
     ),
+    "/datasets/{name}/labels/{labels}/difference": (
+        "label_difference",
+        "What differs in a slice between two versions of a label set, as a PNG: new in colour, gone in white.",
+        ("version", "other", "index", "size"),
+    ),
     "/jobs/{run}/picture": ("run_picture", "A run's newest picture, or that of one epoch, as a PNG.", ("epoch",)),
 }
 
