@@ -179,12 +179,10 @@ class Catalog:
         if dataset.name in taken and unique_name:
             raise Conflict(f"The name {dataset.name!r} is taken.", hint="Choose another name.")
         named = dataset.model_copy(update={"name": free_name(dataset.name, taken)})
-        tx.execute(
-            insert(datasets).values(
-                id=named.id, name=named.name, record=named.model_dump(mode="json"), created=named.created.timestamp()
-            )
-        )
-        dataindex.index(tx, named)
+        columns = {"id": named.id, "name": named.name, "created": named.created.timestamp()}
+        columns |= dataindex.columns_of(named)
+        tx.execute(insert(datasets).values(**columns, record=named.model_dump(mode="json")))
+        dataindex.index_new(tx, named)
         link(tx, named.id, of_dataset(named))
         append(tx, named.id, "dataset", {"name": named.name, "derived_from": list(named.derived_from)})
         return named

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    bindparam,
     delete,
     exists,
     false,
@@ -61,13 +62,24 @@ class Wanted:
 # ---------------------------------------------------------------- writing
 
 
-def index(tx: Connection, dataset: Dataset) -> None:
-    """Write the index of a dataset whose row is there; done again, it replaces what stood there."""
-    columns = dataset.model_dump(include={"owner", "reader", "dtype", "axes", "nbytes"})
-    tx.execute(update(datasets).where(datasets.c.id == dataset.id).values(**columns, indexed=VERSION))
-    forget(tx, dataset.id)
-    rows = [{"dataset": dataset.id, "field": field, "term": term} for field, term in _terms(dataset)]
-    tx.execute(insert(dataset_terms), rows)
+def index(tx: Connection, *found: Dataset) -> None:
+    """Write the index of datasets whose rows are there; done again, it replaces what stood there."""
+    if found:
+        columns = [{"row": dataset.id, **columns_of(dataset)} for dataset in found]
+        tx.execute(update(datasets).where(datasets.c.id == bindparam("row")), columns)
+        tx.execute(delete(dataset_terms).where(dataset_terms.c.dataset.in_([dataset.id for dataset in found])))
+        index_new(tx, *found)
+
+
+def index_new(tx: Connection, *found: Dataset) -> None:
+    """Write the terms of datasets whose rows have been added with their columns."""
+    terms = [(dataset.id, field, term) for dataset in found for field, term in _terms(dataset)]
+    tx.execute(insert(dataset_terms), [{"dataset": one, "field": field, "term": term} for one, field, term in terms])
+
+
+def columns_of(dataset: Dataset) -> dict[str, Any]:
+    """What a dataset's row has for the index."""
+    return dataset.model_dump(include={"owner", "reader", "dtype", "axes", "nbytes"}) | {"indexed": VERSION}
 
 
 def forget(tx: Connection, dataset_id: str) -> None:
@@ -84,8 +96,7 @@ def catch_up(tx: Connection) -> bool:
     """Index some of those that are behind; True while there may be more."""
     query = select(datasets.c.record).where(datasets.c.indexed < VERSION).limit(AT_ONCE)
     found = [Dataset.model_validate(record) for record in tx.execute(query).scalars()]
-    for dataset in found:
-        index(tx, dataset)
+    index(tx, *found)
     return len(found) == AT_ONCE
 
 
