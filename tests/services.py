@@ -25,6 +25,7 @@ import numpy as np
 import uvicorn
 from tiled.adapters.array import ArrayAdapter
 from tiled.adapters.mapping import MapAdapter
+from tiled.config import Authentication
 from tiled.server.app import build_app
 
 folder, port = sys.argv[1:]
@@ -43,7 +44,7 @@ tree = MapAdapter({
     }),
     "empty": MapAdapter({}),
 })
-app = build_app(tree, authentication={"allow_anonymous_access": ANONYMOUS, "single_user_api_key": "a-key"})
+app = build_app(tree, Authentication(allow_anonymous_access=ANONYMOUS, single_user_api_key="akey1234"))
 uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="info")
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make` needs of the machine, one part a word: venv, node, system, quiet-lab, lab.
+# What `make` needs of the machine, one part a word: venv, node, system, services, quiet-lab, lab.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -49,7 +49,21 @@ node() {
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
 
+# Servers of S3 and Tiled for the tests, in an environment of their own: their requirements do not agree with ours.
+services() {
+    local made=.venv/services/.made packages=(moto[s3,server]==5.2.5 tiled[server]==0.2.20)
+    [ "$(cat "$made" 2> /dev/null)" = "${packages[*]}" ] && return
+    say "S3 and Tiled servers for the tests (a minute or two the first time)"
+    rm -rf .venv/services
+    if .venv/bin/python -m venv .venv/services && .venv/services/bin/python -m pip install -qq "${packages[@]}"; then
+        echo "${packages[*]}" > "$made"
+    else
+        say "They cannot be installed here; the tests that need them are skipped."
+    fi
+}
+
 system() {
+    services
     local missing=()
     has chromium || missing+=(chromium fonts-dejavu-core fonts-liberation)
     has_postgres || missing+=(postgresql)
@@ -79,7 +93,7 @@ lab() {
 }
 
 case "${1:-}" in
-    venv | node | system | lab) "$@" ;;
+    venv | node | system | services | lab) "$@" ;;
     quiet-lab) quiet_lab ;;
-    *) fail "usage: tools/setup.sh venv | node | system | quiet-lab | lab [OPTIONS OF JUPYTER LAB]" ;;
+    *) fail "usage: tools/setup.sh venv | node | system | services | quiet-lab | lab [OPTIONS OF JUPYTER LAB]" ;;
 esac

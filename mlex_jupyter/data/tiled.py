@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from mlex_jupyter.data.extras import needed
 from mlex_jupyter.data.readers import opened
 from mlex_jupyter.data.units import short_unit
@@ -48,7 +50,7 @@ def open_tiled(uri: str, axes: str | None) -> Volume:
     """The array at this URL."""
     client = needed("tiled", "tiled.client")
     asked = metadata_url(uri)
-    node = client.from_uri(asked)
+    node = _asked(client, asked, uri)
     if not (hasattr(node, "dtype") and hasattr(node, "chunks")):
         raise _no_array(node, uri)
     if urlsplit(where := node.item["links"]["full"]).netloc != urlsplit(asked).netloc:
@@ -65,6 +67,20 @@ def open_tiled(uri: str, axes: str | None) -> Volume:
         pixel_unit=unit,
         close=node.context.close,
     )
+
+
+def _asked(client: Any, url: str, uri: str) -> Any:
+    """What is at this URL, or in words why it is not given."""
+    try:
+        return client.from_uri(url)
+    except httpx.TransportError as error:
+        raise Invalid(f"{urlsplit(url).netloc} does not answer: {str(error)[:200]}", hint="Is it online?") from error
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (401, 403):
+            raise Invalid(f"{uri} may not be read without another key.", hint="Set TILED_API_KEY.") from error
+        if error.response.status_code == 404:
+            raise Invalid(f"There is no {uri}.", hint="Look for it in the pages of the server.") from error
+        raise
 
 
 def metadata_url(uri: str) -> str:

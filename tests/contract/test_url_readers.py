@@ -281,7 +281,7 @@ def test_a_key_is_taken_from_the_environment(
         with pytest.raises(Invalid) as refused:
             inspect_volume(f"tiled+{url}/scans/stack")
         assert "TILED_API_KEY" in str(refused.value.hint)
-        monkeypatch.setenv("TILED_API_KEY", "a-key")
+        monkeypatch.setenv("TILED_API_KEY", "akey1234")
         assert inspect_volume(f"tiled+{url}/scans/stack").shape == (5, 32, 48)
 
 
