@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
-import tomllib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,27 +15,31 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, SAMPLE
+from tests.unit.test_docs import blocks, commands
 
 GUIDE = (ROOT / "docs" / "extending.md").read_text()
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The guide's files and entry points, where every process of this test finds them."""
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide's package, installed by pip into a folder of its own."""
+    place = tmp_path_factory.mktemp("package")
     for name, code in re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL):
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
-        (site / name).write_text(code)
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(code)
     toml = re.search(r"^```toml\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     assert toml
-    project = tomllib.loads(toml[1])["project"]
-    info = site / "beamline_mlex-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = project["entry-points"].items()
-    lines = [line for group, points in groups for line in (f"[{group}]", *(f"{k} = {v}" for k, v in points.items()))]
-    (info / "entry_points.txt").write_text("\n".join(lines))
+    (place / "pyproject.toml").write_text(toml[1])
+    offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", place / "site"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *offline, place], check=True, timeout=120)
+    return place / "site"
+
+
+@pytest.fixture
+def package(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The installed package, where every process of this test finds it."""
+    site = shutil.copytree(installed, tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
     return site
 
@@ -44,6 +49,8 @@ def test_the_architecture_trains_on_the_target(package: Path, mlex_run: Run) -> 
     form = json.loads(mlex_run("architecture", "wide", "--json").stdout)
     assert form["params_schema"]["properties"]["depth"]["maximum"] == 6
     assert form["distribution"] == "beamline-mlex"
+    checked = json.loads(mlex_run("check", "wide", "--json").stdout)
+    assert checked["ok"], [check for check in checked["checks"] if not check["ok"]]
     mlex_run("sample", *(f"--{name}={value}" for name, value in SAMPLE.items()))
     short = ["-p", "epochs=1", "-p", "steps_per_epoch=2", "-p", "patch=32", "-p", "batch=2"]
     words = ["--data", "sand-tomo", "--labels", "scribbles", "--target", "polite", *short, "-o", "first", "--wait"]
@@ -80,3 +87,26 @@ def test_the_doctor_names_the_plugins_and_those_that_cannot_be_loaded(package: P
     assert not plugins()["ok"]
     assert "no_such_library" in str(plugins()["says"])
     assert "sand-tomo" in mlex_run("sample", "--size", "64", "--slices", "8").stdout
+
+
+@pytest.mark.needs("torch")
+def test_what_needs_no_package_does_what_the_guide_says(
+    mlex_run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, function = (
+        block for block in blocks(ROOT / "docs" / "extending.md", "python") if "import mlex_jupyter as mlex" in block
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("my_model.py").write_text(network.partition("\n\nmlex.check")[0])
+    Path("my_script.py").write_text("import sys; print(sys.argv)")
+    mlex_run("sample", *(f"--{name}={value}" for name, value in SAMPLE.items()))
+    short = ["-p", "epochs=1", "-p", "steps_per_epoch=2", "-p", "patch=32", "-p", "batch=2"]
+    shell = [words for block in blocks(ROOT / "docs" / "extending.md", "sh") for words in commands(block)]
+    mine = [words[1:] for words in shell if "tiny" in words or "rule" in words[1]]
+    for words in mine:
+        mlex_run(*words, *(short if words[0] == "train" else ()))
+    (Path("work.py")).write_text(function)
+    done = subprocess.run([sys.executable, "work.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(mlex_run("returned", "count", "--json").stdout) == {"data": "sand-tomo", "share": 0.3}
+    assert {rule["name"] for rule in json.loads(mlex_run("rules", "--json").stdout)} == {"predict-it", "watch"}
