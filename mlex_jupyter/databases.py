@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.files import on_network
+from mlex_jupyter.hostlease import HostLease
 from mlex_jupyter.journal import NUMBER, Journal
 from mlex_jupyter.settings import Settings
 
@@ -131,7 +132,9 @@ class Sqlite:
     def __init__(self, path: Path, *, noted: bool = True) -> None:
         self.path = path
         self.noted = noted
-        self.mode = "DELETE" if on_network(path.parent) else "WAL"
+        shared = on_network(path.parent)
+        self.mode = "DELETE" if shared else "WAL"
+        self.host = HostLease(path.parent) if shared and noted else None
         self.journal = Journal(path.parent)
         self._made = False
 
@@ -165,6 +168,8 @@ class Sqlite:
                 self.journal.watch(plain)
                 connection.info["watched"] = True
             connection.exec_driver_sql(begin)
+            if watched and self.host is not None:
+                self.host.check()
 
         return engine
 
@@ -178,6 +183,8 @@ class Sqlite:
 
     def look(self, home: Path) -> None:
         """An empty file beside jobs is no new home, and a journal that knows more than its database is no joke."""
+        if self.host is not None:
+            self.host.take()
         there = self.path.exists() and self.path.stat().st_size
         if not there and (self.journal.path.exists() or any((home / "jobs").glob("*/job.json"))):
             said = "empty" if self.path.exists() else "gone"
@@ -204,11 +211,15 @@ class Sqlite:
 
     def committing(self, tx: Connection) -> Callable[[], None] | None:
         """Keep a journal of the records."""
+        if self.host is not None:
+            self.host.check()
         return self.journal.committing(tx) if self._made else None
 
     def close(self) -> None:
         """Finish the backup."""
         self.journal.close()
+        if self.host is not None:
+            self.host.close()
 
 
 class SqliteWatch:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlex_jupyter.data.extras import EXTRAS, missing, to_install
+from mlex_jupyter.databasecheck import database_check
 from mlex_jupyter.files import file_system, on_network
 from mlex_jupyter.lease import held
 from mlex_jupyter.plugins import OURS, broken, distribution, entry_points, load_all
@@ -56,7 +56,7 @@ async def checks(settings: Settings) -> list[Check]:
         _python,
         _home,
         _file_system,
-        _sqlite,
+        database_check,
         _supervisor,
         _torch,
         _dlsia,
@@ -107,24 +107,6 @@ async def _file_system(settings: Settings) -> Check:
         says=f"{kind} is shared over the network: the database is slower there, and may be written by one host only.",
         mend="Choose a folder on a local disk: export MLEX_HOME=…",
     )
-
-
-async def _sqlite(settings: Settings) -> Check:
-    return await asyncio.to_thread(_sqlite_in, settings.home)
-
-
-def _sqlite_in(home: Path) -> Check:
-    try:
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            database = sqlite3.connect(Path(folder) / "try.db")
-            database.execute("CREATE TABLE t (x)")
-            database.execute("INSERT INTO t VALUES (1)")
-            database.commit()
-            database.close()
-    except (OSError, sqlite3.Error) as error:
-        mend = "Choose a folder on a local disk: export MLEX_HOME=…"
-        return Check(name="Database", ok=False, says=f"SQLite cannot write in {home}: {error}.", mend=mend)
-    return Check(name="Database", ok=True, says=f"SQLite {sqlite3.sqlite_version}")
 
 
 async def _supervisor(settings: Settings) -> Check:

@@ -51,9 +51,14 @@ def _service(program: str) -> str | None:
     return None if (PROGRAMS / program).exists() else f"no {program} here: tools/setup.sh services"
 
 
+def _hosts() -> str | None:
+    return (_mount() and "only root may play another host") or (None if shutil.which("unshare") else "no unshare")
+
+
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
+    "hosts": _hosts,
     "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
     "mount": _mount,
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
