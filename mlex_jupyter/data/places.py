@@ -45,6 +45,27 @@ class Policy(NamedTuple):
         roots = (*settings.roots, settings.home) if settings.roots else ()
         return cls(tuple(os.path.realpath(root) for root in roots), settings.allowed_hosts)
 
+    def check(self, path: str | Path) -> None:
+        """Forbidden where a path really lies outside of the folders that are allowed; Invalid for a pipe or a device.
+
+        Links and `..` are followed before anything is compared.
+        """
+        real = os.path.realpath(os.path.expanduser(path))
+        if _under(real, *NO_DATA) and not _under(real, MEMORY):
+            raise Invalid(f"{_short(path)} is part of the system, and holds no data.")
+        if self.roots and not _under(real, *self.roots):
+            raise Forbidden(
+                f"{_short(path)} is outside of the folders that may be opened here.",
+                hint=f"Put the data below {' or '.join(self.roots[:-1])}, or ask whoever set up this server.",
+            )
+        try:
+            kind = os.stat(real).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            hint = "Pipes, sockets and devices hold no volume."
+            raise Invalid(f"{_short(path)} is neither a file nor a folder.", hint=hint)
+
 
 _policy = Policy()
 
@@ -56,26 +77,8 @@ def hold_to(policy: Policy) -> None:
 
 
 def check_path(path: str | Path) -> None:
-    """Forbidden where a path really lies outside of the folders that are allowed; Invalid for a pipe or a device.
-
-    Links and `..` are followed before anything is compared.
-    """
-    real = os.path.realpath(path)
-    if _under(real, *NO_DATA) and not _under(real, MEMORY):
-        raise Invalid(f"{_short(path)} is part of the system, and holds no data.")
-    if _policy.roots and not _under(real, *_policy.roots):
-        raise Forbidden(
-            f"{_short(path)} is outside of the folders that may be opened here.",
-            hint=f"Put the data below {' or '.join(_policy.roots[:-1])}, or ask whoever set up this server.",
-        )
-    try:
-        kind = os.stat(real).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise Invalid(
-            f"{_short(path)} is neither a file nor a folder.", hint="Pipes, sockets and devices hold no volume."
-        )
+    """Refuse what the policy of this process does not allow."""
+    _policy.check(path)
 
 
 def _short(path: str | Path) -> str:

@@ -184,4 +184,5 @@ class LabelVerbs(Parts):
         overwrite: bool = False,
     ) -> Exported:
         """Write labels to a file on the server's machine: zarr, TIFF for ImageJ, or COCO."""
+        self.check_place(path)
         return await self.label_sets.export(data, labels, path, format, version, overwrite=overwrite)

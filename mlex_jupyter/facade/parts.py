@@ -188,6 +188,12 @@ class Parts:
         """Batches of events after an id, as they happen, for ever."""
         return self.event_stream.follow(after, subject=subject)
 
+    def check_place(self, path: str) -> None:
+        """Refuse a path outside of the folders that are allowed here."""
+        from mlex_jupyter.data.places import Policy
+
+        Policy.of(self.settings).check(path)
+
     def close(self) -> None:
         """Let go of files and threads."""
         if "store" in self.__dict__:

@@ -202,16 +202,19 @@ class ZooVerbs(Parts):
     @verb("POST", "/models/{name}/export")
     async def export_model(self, name: str, path: str, *, version: int | None = None) -> PackageFile:
         """Write a published model as a package of bioimage.io, after it was tried on a slice."""
+        self.check_place(path)
         return await self.packages.export(await self.zoo.model(name, version), path)
 
     @verb("POST", "/packages", status=201)
     async def import_model(self, path: str, *, name: str | None = None) -> Model:
         """Add the model of a bioimage.io package to the zoo, if its weights can be used without running anything."""
+        self.check_place(path)
         return await self.packages.take(path, name)
 
     @verb("POST", "/packages/inspect")
     async def inspect_package(self, path: str) -> Package:
         """Say what a bioimage.io package holds, and whether it can be used here."""
+        self.check_place(path)
         return await self.packages.look(path)
 
     @verb("POST", "/entries", status=201)
