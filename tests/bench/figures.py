@@ -19,11 +19,18 @@ class Figure:
     """What the baseline is."""
     limit: float | None = None
     """The most that `value` may be."""
+    least: float | None = None
+    """The least that `value` may be."""
 
     @property
     def kept(self) -> bool:
         """Whether the limit holds."""
-        return self.limit is None or self.value <= self.limit
+        return (self.limit is None or self.value <= self.limit) and (self.least is None or self.value >= self.least)
+
+    @property
+    def ratio(self) -> float:
+        """Against the baseline."""
+        return self.value / self.baseline if self.baseline else float("nan")
 
 
 def quantile(values: Sequence[float], share: float) -> float:
