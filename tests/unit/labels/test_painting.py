@@ -146,6 +146,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"zarr", "torch"
     assert size < 5_000_000
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_one_request_sent_twice_is_one_stroke(sand: Mlex) -> None:
     asked = stroke(patch(0, 0, 0, 8, 8, 1), key="press-1")
     answers = await asyncio.gather(*(sand.paint("sand", "scribbles", asked) for _ in range(5)))
@@ -169,6 +170,7 @@ async def test_strokes_on_different_tiles_are_no_conflict(sand: Mlex) -> None:
     assert (await sand.label_balance("sand", "scribbles"))[0].counts == {"pore": 100, "grain": 100}
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_a_stroke_over_a_newer_tile_is_refused_in_words_and_kept(sand: Mlex) -> None:
     bob = somebody(sand, "bob")
     seen = await sand.label_slice("sand", "scribbles", index=0)
@@ -249,6 +251,7 @@ async def test_two_hundred_strokes_are_taken_back_and_done_again_after_a_restart
         await sand.redo("sand", "scribbles")
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_no_more_steps_are_kept_than_said(sand: Mlex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "STEPS", 3)
     for number in range(6):
@@ -282,6 +285,7 @@ async def test_each_person_takes_back_their_own_strokes(sand: Mlex) -> None:
         await sand.undo("sand", "scribbles")
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_undo_does_not_take_away_what_somebody_painted_over_it(sand: Mlex) -> None:
     bob = somebody(sand, "bob")
     await sand.paint("sand", "scribbles", stroke(patch(0, 0, 0, 4, 4, 1), patch(1, 0, 0, 4, 4, 1)))
@@ -341,6 +345,7 @@ async def test_a_saved_version_never_changes_and_shares_what_did_not(sand: Mlex)
     assert [found.version for found in await sand.label_versions("sand", "scribbles")] == [3, 2, 1]
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_painting_goes_on_over_a_version_and_undo_reaches_behind_it(
     sand: Mlex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +365,7 @@ async def test_painting_goes_on_over_a_version_and_undo_reaches_behind_it(
     assert (await sand.save_labels("sand", "scribbles")).counts == {"pore": 0, "grain": 0}
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_an_old_version_is_put_on_top_and_nothing_is_lost(sand: Mlex) -> None:
     await sand.paint("sand", "scribbles", stroke(patch(0, 0, 0, 4, 4, 1)))
     first = await sand.save_labels("sand", "scribbles")
@@ -391,6 +397,7 @@ async def test_an_import_keeps_what_was_painted_as_a_version(sand: Mlex, tmp_pat
     assert (await sand.undo("sand", "scribbles")).pixels == 300 * 600
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_many_saves_at_once_while_somebody_paints_lose_nothing(sand: Mlex) -> None:
     async def paint(number: int) -> None:
         await sand.paint("sand", "scribbles", stroke(patch(number % 5, number, 0, 1, 50, 1)))
