@@ -77,10 +77,18 @@ def _asked(client: Any, url: str, uri: str) -> Any:
         raise Invalid(f"{urlsplit(url).netloc} does not answer: {str(error)[:200]}", hint="Is it online?") from error
     except httpx.HTTPStatusError as error:
         if error.response.status_code in (401, 403):
-            raise Invalid(f"{uri} may not be read without another key.", hint="Set TILED_API_KEY.") from error
+            raise _needs_key(uri) from error
         if error.response.status_code == 404:
             raise Invalid(f"There is no {uri}.", hint="Look for it in the pages of the server.") from error
         raise
+    except RuntimeError as error:  # so says the client where a server asks for a login
+        if "authentication" in str(error):
+            raise _needs_key(uri) from error
+        raise
+
+
+def _needs_key(uri: str) -> Invalid:
+    return Invalid(f"{uri} may not be read without a key, or not with this one.", hint="Set TILED_API_KEY.")
 
 
 def metadata_url(uri: str) -> str:
