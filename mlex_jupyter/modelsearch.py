@@ -83,11 +83,14 @@ def index(tx: Connection, name: str) -> None:
 def put(tx: Connection, found: Sequence[Model]) -> None:
     """Add models that are not in the index."""
     numbered = []
-    taken: set[int] = set()
+    there = select(zoo_index.c.number).where(zoo_index.c.number.in_([_number(model) for model in found]))
+    taken = set(tx.execute(there).scalars())
     for model in found:
         number = _number(model)
-        while number in taken or tx.execute(select(zoo_index.c.number).where(zoo_index.c.number == number)).first():
+        while number in taken:
             number -= 1  # of two in one moment the later is the newer
+            if tx.execute(select(zoo_index.c.number).where(zoo_index.c.number == number)).first():
+                taken.add(number)
         taken.add(number)
         numbered.append((number, model))
     tx.execute(
