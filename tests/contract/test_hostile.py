@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -39,6 +40,12 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     for closed in made.folder.rglob("*"):
         if closed.is_file() and not closed.is_symlink():
             closed.chmod(0o600)
+
+
+@cache
+def cases_of(family: ModuleType, at: Ground) -> list[Case]:
+    """Made once: some of them take a while."""
+    return list(family.cases(at))
 
 
 class Watched:
@@ -123,7 +130,7 @@ async def tried(home: Path, at: Ground, cases: list[Case], roots: list[Path]) ->
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__.rpartition(".")[2])
 async def test_whatever_it_is_it_is_refused_in_words_or_harmless(home: Path, at: Ground, family: ModuleType) -> None:
-    cases = list(family.cases(at))
+    cases = cases_of(family, at)
     outside = sorted(at.outside.rglob("*"))
     with Watched() as memory:
         assert await tried(home, at, cases, [at.folder]) == {}
@@ -135,7 +142,9 @@ async def test_whatever_it_is_it_is_refused_in_words_or_harmless(home: Path, at:
 
 @pytest.mark.parametrize("family", [zarrs, tiffs, hdf5s], ids=lambda family: family.__name__.rpartition(".")[2])
 async def test_without_roots_no_file_shows_another_one_as_its_own(home: Path, at: Ground, family: ModuleType) -> None:
-    pointing = [case for case in family.cases(at) if any(word in case.name for word in ("link", "secret", "elsewhere"))]
+    pointing = [
+        case for case in cases_of(family, at) if any(word in case.name for word in ("link", "secret", "elsewhere"))
+    ]
     assert await tried(home, at, pointing, []) == {}
 
 
@@ -147,14 +156,14 @@ async def test_the_secrets_would_be_seen(home: Path, at: Ground) -> None:
 
 
 def test_there_are_enough_of_them(at: Ground) -> None:
-    found = [case for family in FAMILIES for case in family.cases(at)]
+    found = [case for family in FAMILIES for case in cases_of(family, at)]
     assert len({case.name for case in found}) == len(found) > 200
 
 
 async def test_many_at_once_leave_room_for_who_only_looks(home: Path, at: Ground) -> None:
     async for mlex in engine(home, [at.folder]):
         np.save(at.folder / "good.npy", np.zeros((4, 32, 32), np.uint8))
-        hostile = [mlex.register(case.uri, name=f"case-{number}") for number, case in enumerate(arrays.cases(at))]
+        hostile = [mlex.register(case.uri, name=f"case-{number}") for number, case in enumerate(cases_of(arrays, at))]
         many = asyncio.gather(*hostile, return_exceptions=True)
         good = await mlex.register(str(at.folder / "good.npy"), name="good")
         assert len((await mlex.catalog.reading.plane(good, axis=0, index=0)).data) == 1024
