@@ -112,8 +112,8 @@ def of_labels(found: Quality) -> Iterator[str]:
 def _part_only(found: Quality) -> Iterator[str]:
     if found.looked_at < found.slices:
         yield (
-            f"Only {found.looked_at} of {found.slices} slices were looked at, evenly spread, since the volume is large; "
-            "`--whole` looks at all."
+            f"Only {found.looked_at} of {found.slices} slices were looked at, evenly spread, since the volume is "
+            "large; `--whole` looks at all."
         )
 
 
