@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from mlex_jupyter import __version__
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import Check, Event, Hello, TargetInfo
 from mlex_jupyter.verbs import verb
 
+if TYPE_CHECKING:
+    from mlex_jupyter.types import Job
+
 
 class SystemVerbs(Parts):
     """What can be asked of the system."""
+
+    if TYPE_CHECKING:
+
+        async def job(self, run: str) -> Job:
+            """One of the verbs about jobs."""
 
     @verb("GET", "/events", shell=False)
     async def events(
