@@ -102,3 +102,19 @@ def test_another_process_gets_the_same_settings(home: Path, monkeypatch: pytest.
 def test_what_is_left_out_is_left_out_of_the_environment_too(home: Path) -> None:
     assert "MLEX_LOCAL_GPUS" not in Settings.load(local_gpus=None).environment()
     assert Settings.load(local_gpus=0).environment()["MLEX_LOCAL_GPUS"] == "0"
+
+
+def test_folders_and_hosts_are_lists_in_every_way_of_saying_them(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.yaml").write_text(f"roots: [{tmp_path}, /data]\nallowed_hosts: [localhost]\n")
+    assert Settings.load().roots == (tmp_path, Path("/data"))
+    monkeypatch.setenv("MLEX_ROOTS", f"/data:{tmp_path}/a,b")
+    monkeypatch.setenv("MLEX_ALLOWED_HOSTS", "localhost:8000,127.0.0.1")
+    found = Settings.load()
+    assert found.roots == (Path("/data"), tmp_path / "a,b")
+    assert found.allowed_hosts == ("localhost:8000", "127.0.0.1")
+    for name in ("MLEX_ROOTS", "MLEX_ALLOWED_HOSTS"):
+        monkeypatch.setenv(name, found.environment()[name])
+    assert Settings.load() == found
+    assert "MLEX_ROOTS" not in Settings.load(roots=(), allowed_hosts=()).environment()
