@@ -199,9 +199,9 @@ class Sqlite:
             with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
                 row = connection.execute("SELECT value FROM meta WHERE key = ?", (NUMBER,)).fetchone()
         except sqlite3.DatabaseError as error:
-            if damaged(str(error)):
-                raise OSError(str(error)) from error
-            return 0
+            if "no such table" in str(error):
+                return 0
+            raise OSError(str(error)) from error
         return int(row[0]) if row else 0
 
     def made(self) -> None:

@@ -185,6 +185,8 @@ def in_words(error: BaseException) -> BaseException:
 def _trouble(text: str) -> MlexError:
     if "full" in text or "No space left" in text:
         return Unavailable("The disk is full: nothing was saved.", hint="Free some space and do it again.")
+    if "readonly" in text or "read-only" in text:
+        return Unavailable("The home is read-only: nothing was saved.", hint="Make it writable, or choose another.")
     if "locked" in text or "busy" in text or "lock timeout" in text:
         return Unavailable("The database is busy: nothing was saved.", hint="Do it again in a moment.")
     if damaged(text):
