@@ -209,7 +209,7 @@ async def test_a_registered_dataset_wakes_a_supervisor_where_only_rules_are(
     mlex_run("register", str(tmp_path / "scan.npy"), "--name", "scan")
 
     def there() -> bool:
-        return bool(list(home.glob("jobs/*/work/here-scan")))
+        return bool(list(home.glob("jobs/*/*/here-scan")))
 
     await until(there)
     rule = json.loads(mlex_command("rules", "--json", home=home).stdout)[0]

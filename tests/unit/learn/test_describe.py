@@ -25,7 +25,7 @@ print("a plugin that prints while it is loaded")
 def mine(*, channels: int, classes: int, width: int = 3): ...
 
 @architecture(title="No types")
-def untyped(*, channels: int, classes: int, width=3): ...
+def untyped(*, channels: int, classes: int, width=(3, 4)): ...
 
 @architecture(title="Taken")
 def taken(*, channels: int, classes: int, epochs: int = 3): ...
@@ -110,3 +110,8 @@ def test_a_builder_without_classes_or_with_nameless_parameters_is_refused() -> N
         params_schema(nameless)
     properties: Any = params_schema(bounded)["properties"]
     assert properties["width"]["minimum"] == 1
+
+    def plainly(channels, classes, width=2, growth=1.5): ...  # type: ignore[no-untyped-def]
+
+    properties = params_schema(plainly)["properties"]
+    assert (properties["width"]["type"], properties["growth"]["type"]) == ("integer", "number"), "as the defaults are"

@@ -92,5 +92,10 @@ def test_what_is_sent_may_leave_out_what_has_a_default(says: dict[str, Any]) -> 
     schema = says["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     validator = jsonschema.Draft202012Validator({**schema, "components": says["components"]})
     validator.validate({"task": {"kind": "run", "argv": ["true"]}})
-    for wrong in ({}, {"task": {"kind": "run"}}, {"task": {"kind": "rum", "argv": ["true"]}}, {"tusk": 1}):
+    for wrong in (
+        {},
+        {"task": {"kind": "run", "argv": "true"}},
+        {"task": {"kind": "rum", "argv": ["true"]}},
+        {"tusk": 1},
+    ):
         assert list(validator.iter_errors(wrong)), wrong
