@@ -486,7 +486,7 @@ def record_html(record: Record) -> str:
         return drawing(record)
     if isinstance(record, ModelReport):
         return report_html(record)
-    table = html_facts(facts(record))
+    table = html_facts([fact for fact in facts(record) if fact.title != "histogram"])  # which is drawn
     if isinstance(record, Quality):
         table += qualities.drawing(record)
     below = BELOW.get(type(record).__name__, lambda _: None)(record)

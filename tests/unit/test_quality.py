@@ -231,4 +231,5 @@ def test_it_is_shown_with_its_histogram(tmp_path: Path) -> None:
     assert "█" in text(found)
     html = record_html(found)
     assert html.count("<svg") == 1
+    assert "█" not in html
     assert "<b>" not in html
