@@ -50,7 +50,10 @@ class Policy(NamedTuple):
 
         Links and `..` are followed before anything is compared.
         """
-        real = os.path.realpath(os.path.expanduser(path))
+        try:
+            real = os.path.realpath(os.path.expanduser(path))
+        except ValueError as error:  # a NUL
+            raise Invalid(f"{_short(path)} is not a path: {error}.") from error
         if _under(real, *NO_DATA) and not _under(real, MEMORY):
             raise Invalid(f"{_short(path)} is part of the system, and holds no data.")
         if self.roots and not _under(real, *self.roots):
