@@ -38,6 +38,8 @@ FIRST = 1 << 40
 AT_ONCE = 500
 COUNTED = 1000
 """A total above this is not counted further."""
+COMPARED_AND_COUNTED = 200
+"""The same where metrics are compared, which takes longer."""
 FEW = 1000
 """Up to so many rows that satisfy a metric are looked at one by one; of more, the index finds a page soon."""
 AT_MOST = 1000
@@ -205,20 +207,24 @@ class _Many:
         return self.tx.execute(found.where(after(self.tx, zoo_index, number), *self.conditions).limit(limit)).all()
 
     def count(self, wanted: Expression) -> tuple[int, bool]:
-        found = matching(self.tx, zoo_index, wanted, literal_column("1")).where(*self.conditions).limit(COUNTED + 1)
+        most = COMPARED_AND_COUNTED if self.conditions else COUNTED
+        found = matching(self.tx, zoo_index, wanted, literal_column("1")).where(*self.conditions).limit(most + 1)
         total = int(self.tx.execute(select(func.count()).select_from(found.subquery())).scalar_one())
-        return min(total, COUNTED), total > COUNTED
+        return min(total, most), total > most
 
 
 class _Few:
     """The few rows that satisfy the metrics, compared with what is wanted one by one."""
 
     def __init__(self, tx: Connection, numbers: Sequence[int]) -> None:
-        query = select(zoo_index).where(zoo_index.c.number.in_(numbers)).order_by(zoo_index.c.number)
-        self.held = [(row, row.tokens.split(" ")) for row in tx.execute(query)]
+        self.tx = tx
+        query = select(zoo_index.c.number, zoo_index.c.tokens).where(zoo_index.c.number.in_(numbers))
+        self.held = [(row.number, row.tokens.split(" ")) for row in tx.execute(query.order_by(zoo_index.c.number))]
 
     def rows(self, wanted: Expression, number: int, limit: int) -> Sequence[Any]:
-        return [row for row, held in self.held if row.number > number and matches(held, wanted)][:limit]
+        found = [one for one, held in self.held if one > number and matches(held, wanted)][:limit]
+        query = select(zoo_index.c.number, zoo_index.c.entry).where(zoo_index.c.number.in_(found))
+        return self.tx.execute(query.order_by(zoo_index.c.number)).all()
 
     def count(self, wanted: Expression) -> tuple[int, bool]:
         return sum(matches(held, wanted) for _, held in self.held), False

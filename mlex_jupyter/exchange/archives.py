@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mlex_jupyter.data.places import Policy
-from mlex_jupyter.errors import Forbidden, Invalid, NotFound
+from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.settings import Settings
 
 FILES = 1000
@@ -27,11 +27,7 @@ def local_file(path: str, settings: Settings, *, there: bool = True) -> Path:
     if "\0" in path or "://" in path:
         raise Invalid(f"{path[:200]!r} is no path of a file here.", hint="Download it first.")
     real = Path(os.path.realpath(os.path.expanduser(path)))
-    roots = Policy.of(settings).roots
-    if roots and not any(real.is_relative_to(root) for root in roots):
-        raise Forbidden(
-            f"{path} is outside of the folders that may be opened here.", hint=f"Those are {', '.join(roots)}."
-        )
+    Policy.of(settings).check(real)
     if there and not real.is_file():
         raise NotFound(f"There is no file {path[:200]!r}.")
     return real
