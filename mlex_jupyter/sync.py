@@ -111,6 +111,8 @@ class Engine:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=2)
             self.mlex.close()
+            if not self._thread.is_alive():
+                self._loop.close()  # by itself it would do so in the last moments of the process, and complain
 
     def _check_caller(self) -> None:
         if os.getpid() != self._pid:
