@@ -74,7 +74,7 @@ INSERT INTO datasets VALUES ('data-0', 'sand', '{"id": "data-0", "name": "sand",
   "shape": [4, 16, 16], "dtype": "uint8", "axes": "zyx", "chunks": [1, 16, 16], "nbytes": 1024, "created": "2025-01-01T00:00:00Z"}', 1.0);
 INSERT INTO labels VALUES ('labels-0', 'data-0', 'scribbles', 1, '{"id": "labels-0", "name": "scribbles",
   "dataset": "data-0", "classes": [{"value": 1, "name": "sand", "color": "#56b4e9"}], "version": 1,
-  "uri": "/home/labels/labels-0/v1.zarr", "counts": {"sand": 3}, "slices": [0], "created": "2025-01-01T00:00:00Z"}', 1.0);
+  "uri": "/data/labels-0/v1.zarr", "counts": {"sand": 3}, "slices": [0], "created": "2025-01-01T00:00:00Z"}', 1.0);
 INSERT INTO jobs VALUES (1, 'run-0', 'old-01', 'tester', 'local', 'k',
   '{"task": {"kind": "run", "argv": ["true"]}, "key": "k"}',
   '{"id": "run-0", "name": "old-01", "owner": "tester", "spec": {"name": "old-01", "task": {"kind": "run", "argv": ["true"]}, "key": "k"}}',
