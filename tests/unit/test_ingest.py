@@ -206,4 +206,4 @@ def test_a_cell_s_network_is_checked_trained_and_used_without_a_file(home: Path)
         assert missing.error and "net uses unknown, which is not defined" in missing.error["evalue"]
     folder = next(path for path in (home / "jobs").iterdir())
     source = (folder / "model_source.py").read_text()
-    assert "WIDTH = 4" in source and "def layer" in source and "from torch import nn" in source
+    assert "WIDTH = 4" in source and "def layer" in source and "import torch.nn as nn" in source
