@@ -29,6 +29,8 @@ from mlex_jupyter.types import Architecture, Code, Params
 
 DESCRIBE_S = 60
 TRY_AGAIN_AFTER_S = 600
+LOOK_EVERY_S = 1.0
+"""A package that was installed anew is seen after this time."""
 
 
 class Architectures:
@@ -39,12 +41,13 @@ class Architectures:
         self.sources = sources
         self._describing = asyncio.Lock()
         self._described: dict[str, dict[str, Any]] = {}
+        self._installed: list[Architecture] = []
+        self._looked = -math.inf
 
     async def all(self) -> list[Architecture]:
         """All that can be described; a broken plugin is left out, and `broken()` says why."""
-        described = await self._describe()
-        installed = [Architecture.model_validate(found) for found in described.values() if "error" not in found]
-        return installed + await self.sources.all()
+        await self._describe()
+        return self._installed + await self.sources.all()
 
     async def broken(self) -> dict[str, str]:
         """The architectures that cannot be used, with one sentence each."""
@@ -71,6 +74,8 @@ class Architectures:
     async def _describe(self) -> dict[str, dict[str, Any]]:
         """Every architecture's description, from the cache where its package has not changed."""
         async with self._describing:
+            if time.monotonic() - self._looked < LOOK_EVERY_S:
+                return {name: found["says"] for name, found in self._described.items()}
             entries = entry_points("mlex.models")
             marks = {name: _mark(entry) for name, entry in entries.items()}
             if {name: found["mark"] for name, found in self._described.items()} != marks:
@@ -81,6 +86,9 @@ class Architectures:
                     known |= {name: {"mark": marks[name], "says": fresh[name], "at": time.time()} for name in missing}
                     self._write_cache(known)
                 self._described = {name: known[name] for name in marks}
+                says = [found["says"] for found in self._described.values()]
+                self._installed = [Architecture.model_validate(found) for found in says if "error" not in found]
+            self._looked = time.monotonic()
             return {name: found["says"] for name, found in self._described.items()}
 
     @property

@@ -116,6 +116,7 @@ async def test_a_new_version_of_a_package_is_described_again(
         return {name: {**whole["unet"], "name": name} for name in names}
 
     monkeypatch.setattr(module, "describe", record)
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0)
     install("beamline", GOOD, small="beamline:small")
     assert "small" in {architecture.name for architecture in await known.all()}
     await known.all()
