@@ -16,6 +16,7 @@ import pytest
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.faces import lines
 from mlex_jupyter.plugins import entry_points
+from mlex_jupyter.server.serve import asked
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.verbs import table
 from tests.conftest import ROOT
@@ -55,6 +56,16 @@ def named(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
+def _understood(words: list[str]) -> None:
+    """As the shell takes a line: for another server, for the server itself, or a verb."""
+    if words[0] == "--server":
+        words = words[2:]
+    if words[0] == "serve":
+        asked(words[1:])
+    else:
+        lines.read(words)
+
+
 @pytest.mark.parametrize("text", TEXTS, ids=named(TEXTS))
 def test_every_shell_command_is_understood(text: Path) -> None:
     for block in blocks(text, "sh", "bash"):
@@ -62,7 +73,7 @@ def test_every_shell_command_is_understood(text: Path) -> None:
             while "=" in words[0]:
                 words = words[1:]
             if words[0] == "mlex":
-                lines.read(words[1:])
+                _understood(words[1:])
             elif words[0] == "make":
                 target = next(word for word in words[1:] if "=" not in word)
                 assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make has no {target}"
