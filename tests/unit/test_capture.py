@@ -64,7 +64,8 @@ def test_a_class_brings_its_bases_decorators_and_types(cells: Cells) -> None:
         "Width = Annotated[int, 'pixels']",
         "class Base:\n    def double(self):\n        return 2 * self.width",
         "class Empty:\n    side = 3",
-        "@dataclass\nclass Net(Base):\n    width: Width = Empty.side\n    def twice(self):\n        return self.double()",
+        "@dataclass\nclass Net(Base):\n    width: Width = Empty.side\n"
+        "    def twice(self):\n        return self.double()",
     )
     assert again(code_of(names["Net"]).text)["Net"]().twice() == 6
 
