@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.client import Client
@@ -63,6 +63,7 @@ def example(kind: Any, name: str = "") -> Any:
         bool: True,
         bytes: b"\x00x",
         datetime: datetime(2026, 1, 2, tzinfo=timezone.utc),
+        AwareDatetime: datetime(2026, 1, 2, tzinfo=timezone.utc),
         Path: Path("/a b"),
     }
     return plain[kind] if kind in plain else plain[str]
