@@ -38,9 +38,11 @@ class DataVerbs(Parts):
         """Make a synthetic tomogram with ground truth, and scribbles on 3 slices."""
         from mlex_jupyter.samples import add_sample
 
-        return await add_sample(
+        made = await add_sample(
             self.catalog, self.label_sets, name=name, size=size, slices=slices, seed=seed, texture=texture
         )
+        await self.tell_rules()
+        return made
 
     @verb("POST", "/datasets", status=201)
     async def register(

@@ -87,7 +87,10 @@ class UploadVerbs(Parts):
         tags: tuple[str, ...] = (),
     ) -> Dataset:
         """Make a dataset of an upload that is whole."""
-        return await self.all_uploads.finish(upload, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, tags=tags)
+        about = {"axes": axes, "pixel_size": pixel_size, "pixel_unit": pixel_unit, "tags": tags}
+        dataset = await self.all_uploads.finish(upload, **about)
+        await self.tell_rules()
+        return dataset
 
     @verb("POST", "/uploads/{upload}/discard")
     async def discard_upload(self, upload: str) -> Upload:
