@@ -16,8 +16,8 @@ HEAD = """\
 Written by `make docs` from the table of verbs and the settings; a test fails when it is out of date.
 
 A verb is the same in the shell (`mlex train …`), in a notebook (`%mlex train …`) and in Python (`mlex.train(…)`),
-where dashes become underscores. Every verb takes `--json`, and can be asked [from elsewhere](remote.md). The routes stand
-under `/mlex/api/v1`; the whole contract is in [openapi.json](../server_extension/openapi.json).
+where dashes become underscores. Every verb takes `--json`, and can be asked [from elsewhere](remote.md). The routes
+stand under `/mlex/api/v1`; the whole contract is in [openapi.json](../server_extension/openapi.json).
 """
 
 

@@ -47,7 +47,12 @@ export class Actions {
   }
 
   async addData(): Promise<void> {
-    const path = await this.asks.text('Add data', 'Path or URL of a zarr, HDF5, TIFF or NumPy volume', '', 'Add');
+    const path = await this.asks.text(
+      'Add data',
+      'Path or URL of a zarr, HDF5, TIFF or NumPy volume',
+      '',
+      'Add'
+    );
     if (path) {
       const dataset = await this.attempt('data', `add ${path}`, `Reading ${path}`, () =>
         this.server.register(path)
