@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from mlex_jupyter.app import Mlex
+from mlex_jupyter.databases import Postgres
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.tables import jobs
 from mlex_jupyter.types import JobState
@@ -21,7 +22,7 @@ from tests.bench.figures import Figure, quantile
 from tests.postgres import running_cluster
 
 ROWS = 100_000
-ROUNDS = 40
+ROUNDS = 120
 P99_MS = 50.0
 STATES = ("done",) * 90 + ("failed",) * 6 + ("cancelled",) * 3 + ("waiting",)
 
@@ -63,7 +64,7 @@ async def _measure(name: str, settings: Settings) -> list[Figure]:
     for begin in range(0, ROWS, 5000):
         rows = [_row(number) for number in range(begin, begin + 5000)]
         await mlex.store.write(lambda tx, rows=rows: tx.execute(insert(jobs), rows))
-    await mlex.store.write(lambda tx: tx.exec_driver_sql("ANALYZE"))  # a server does so by itself
+    _tend(mlex)
     middle = f"run-{ROWS // 2:08d}"
     searches: dict[str, Callable[[], Awaitable[Any]]] = {
         "newest": lambda: mlex.jobs(),
@@ -79,6 +80,8 @@ async def _measure(name: str, settings: Settings) -> list[Figure]:
     }
     times: dict[str, list[float]] = {search: [] for search in searches}
     bare: list[float] = []
+    for look in searches.values():  # the first of each fills the caches
+        await look()
     for _ in range(ROUNDS):
         for search, look in searches.items():
             times[search].append(await _ms(look))
@@ -94,6 +97,14 @@ async def _measure(name: str, settings: Settings) -> list[Figure]:
         ),
         Figure(f"{name}: slowest of these, p99 ({worst})", p99, "ms", quantile(bare, 0.99), against, P99_MS),
     ]
+
+
+def _tend(mlex: Mlex) -> None:
+    """What a PostgreSQL does by itself once it has time."""
+    database = mlex.store.database
+    if isinstance(database, Postgres):
+        with database.connect() as connection:
+            connection.execute("VACUUM ANALYZE jobs")
 
 
 async def _ms(look: Callable[[], Awaitable[Any]]) -> float:
