@@ -32,6 +32,7 @@ def test_sixty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     assert len(report.failpoints) >= 6
     assert report.acknowledged >= 16
     assert report.posted_twice >= 4
+    assert report.followed >= 8
     assert report.predictions >= 1 and report.trainings >= 1 and report.label_sets >= 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.kills import processes
 from tests.kills.client import PATIENCE_S, Client
-from tests.kills.judge import Judge, unfinished
+from tests.kills.judge import Judge, unfinished, unfollowed
 from tests.kills.report import Report
 from tests.kills.work import DATA, Work
 from tests.servers import Server, end_processes_of
@@ -32,6 +32,8 @@ FAILPOINTS = {
     "checkpoint.written": 0.1,
     "predict.written": 0.2,
     "predict.recorded": 0.2,
+    "rules.before_fire": 0.08,
+    "rules.after_fire": 0.08,
 }
 """How likely a process that comes by kills itself there."""
 
@@ -114,7 +116,7 @@ class Harness:
 
     def _await_ends(self) -> None:
         deadline = time.monotonic() + FINAL_WITHIN_S
-        while unfinished(self.home) and time.monotonic() < deadline:
+        while (unfinished(self.home) or unfollowed(self.home)) and time.monotonic() < deadline:
             time.sleep(0.3)
 
     def close(self) -> None:

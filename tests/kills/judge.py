@@ -34,6 +34,20 @@ def unfinished(home: Path) -> list[str]:
     return [id for (id,) in query(home, "SELECT id FROM jobs WHERE state IN ('waiting', 'queued', 'running')")]
 
 
+def followed(home: Path) -> Counter[str]:
+    """How often the rule made a job of the end of each job."""
+    keys = query(home, "SELECT key FROM jobs WHERE key LIKE 'rule %'")
+    events = dict(query(home, "SELECT id, subject FROM events WHERE kind = 'state'"))
+    return Counter(events[int(key.rsplit(" ", 1)[-1])] for (key,) in keys)
+
+
+def unfollowed(home: Path) -> list[str]:
+    """The commands that are done, and of which the rule has made nothing."""
+    done = query(home, "SELECT id FROM jobs WHERE name LIKE 'command-%' AND state = 'done'")
+    made = followed(home)
+    return [id for (id,) in done if not made[id]]
+
+
 class Judge:
     """Fills the report of one home."""
 
@@ -58,6 +72,7 @@ class Judge:
         report.wrong += [f"{name} is {state}" for name, state in states if state != "done"]
         report.twice += [*client.twice, *self._more_than_once()]
         report.wrong += [f"{id}: the stream is not what its folder says" for id in self.there if not self._streamed(id)]
+        self._judge_rule()
         self._judge_trainings()
         self._judge_predictions()
         self._judge_labels()
@@ -85,6 +100,14 @@ class Judge:
             except ValueError:
                 continue  # a line that a kill left half written
         return streamed == written
+
+    def _judge_rule(self) -> None:
+        """One job for each command that is done, and for nothing else."""
+        made = followed(self.home)
+        self.report.followed = sum(made.values())
+        self.report.lost += [f"no job follows {id}" for id in unfollowed(self.home)]
+        self.report.twice += [f"{id} is followed {n}×" for id, n in made.items() if n > 1]
+        self.report.wrong += [f"{id} is followed" for id in made if not self.jobs[id][0].startswith("command-")]
 
     # ------------------------------------------------------------ results
 

@@ -19,6 +19,8 @@ class Report:
     predictions: int = 0
     trainings: int = 0
     label_sets: int = 0
+    followed: int = 0
+    """Jobs that a rule made."""
     asked_again: int = 0
     """Requests made again because no answer came."""
     posted_twice: int = 0

@@ -30,6 +30,10 @@ wait
 """In the background, so that it is left behind where only the shell is killed; it inherits the lock."""
 
 
+RULE = {"name": "follow", "on": "run done", "match": "command-*", "do": "run", "fields": {"argv": "true"}}
+"""One more job for each command that is done."""
+
+
 class Work:
     """The requests for one home."""
 
@@ -47,6 +51,7 @@ class Work:
             http.post("/sample", json={"size": 64, "slices": 8}).raise_for_status()
             self.trained = finished(http, {"name": "net", **self._training()})
             self.predicted = finished(http, {"name": "undisturbed", **self._prediction()})
+            http.post("/rules", json=RULE).raise_for_status()
 
     def spec(self, number: int) -> dict[str, Any]:
         """The n-th request; the names say what it is."""
@@ -55,7 +60,7 @@ class Work:
         if number % 15 == 2:
             return {"name": f"predict-{number}", **self._prediction()}
         line = COMMAND.format(locks=self.locks, ledger=self.ledger, seconds=self.chance.choice(SECONDS))
-        return {"name": f"run-{number}", "task": {"kind": "run", "argv": ["/bin/sh", "-c", line], "retries": 10}}
+        return {"name": f"command-{number}", "task": {"kind": "run", "argv": ["/bin/sh", "-c", line], "retries": 10}}
 
     def _training(self) -> dict[str, Any]:
         task = {"kind": "train", "model": "unet", "data": DATA, "labels": "scribbles", "params": PARAMS}
