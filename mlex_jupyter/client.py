@@ -32,6 +32,7 @@ SILENT_S = 50
 HOPELESS = (4400, 4409)
 """Why the server closes a stream that it would close again: the id is none, or of another home."""
 LARGEST_MESSAGE = 1 << 28
+PART = 1 << 18
 PAGES = frozenset({"lab", "tree", "notebooks", "doc", "edit", "login", "mlex", "hub", "api"})
 """Where an address that was copied from a browser leaves the server and goes on to one of its pages."""
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -69,6 +70,27 @@ class Address:
         """Whether what is sent there can be read on the way."""
         parts = urlsplit(self.url)
         return parts.scheme == "http" and parts.hostname not in THIS_MACHINE
+
+
+class _Parts:
+    """Bytes a part at a time, as often as they are sent: what is written at once would be copied again and again."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._data), PART):
+            yield bytes(self._data[at : at + PART])
+
+
+def _content(body: Any) -> tuple[bytes | _Parts | None, dict[str, str]]:
+    """What is sent, and its headers."""
+    if body is None:
+        return None, {}
+    if isinstance(body, bytes):
+        return _Parts(body), {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
+    sent = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    return sent, {"Content-Type": "application/json"}
 
 
 def _base(parts: Sequence[str]) -> Sequence[str]:
@@ -116,15 +138,10 @@ class Client:
     ) -> bytes:
         """The answer's body. What can be asked twice (every GET, and what is `again`) is, when no answer came."""
         try:
-            content = body
-            if body is not None and not isinstance(body, bytes):
-                content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
-            request = self._http.build_request(method, path, params=query, content=content)
+            content, headers = _content(body)
+            request = self._http.build_request(method, path, params=query, content=content, headers=headers)
         except (ValueError, httpx.InvalidURL) as error:  # half a character, an endless number
             raise Invalid(f"This cannot be sent: {error}.") from error
-        if content is not None:
-            kind = "application/octet-stream" if content is body else "application/json"
-            request.headers["Content-Type"] = kind
         response = await self._sent(request, again or method == "GET")
         if response.is_success:
             return response.content

@@ -39,10 +39,15 @@ class UploadVerbs(Parts):
             with (place.parent / file.path).open("rb") as source:
                 offset = file.received
                 source.seek(offset)
-                while piece := await asyncio.to_thread(source.read, min(PIECE, file.size - offset)):
+                piece = await asyncio.to_thread(source.read, min(PIECE, file.size - offset))
+                while piece:
+                    sending = asyncio.create_task(self.send_piece(upload.id, file.path, offset, piece))
                     offset += len(piece)
                     received += len(piece)
-                    await self.send_piece(upload.id, file.path, offset - len(piece), piece)
+                    try:  # meanwhile the next is read
+                        piece = await asyncio.to_thread(source.read, min(PIECE, file.size - offset))
+                    finally:
+                        await sending
                     tell(f"uploaded {received / 1e6:,.0f} of {upload.nbytes / 1e6:,.0f} MB")
                 if offset < file.size:
                     raise Conflict(f"{file.path} became shorter while it was read.", hint="Upload it again.")
