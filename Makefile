@@ -64,7 +64,7 @@ wheel: $(BUILT) ## Build the wheel, with the panel inside, into dist/
 	@rm -rf dist && pip wheel --quiet --no-deps --wheel-dir dist . && ls dist
 
 clean: ## Remove all that was made here; your data and runs stay where they are
-	@rm -rf .venv node_modules */node_modules */lib mlex_jupyter/labextension dist build screenshots test-results
+	@rm -rf .venv .venv-peers node_modules */node_modules */lib mlex_jupyter/labextension dist build screenshots test-results
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

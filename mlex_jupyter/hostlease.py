@@ -9,10 +9,13 @@ finds it untouched for long enough takes it over; the host that had it sees so b
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import socket
 import threading
+import time
+from hashlib import blake2b
 from pathlib import Path
 
 from pydantic_core import from_json, to_json
@@ -21,6 +24,7 @@ from mlex_jupyter.errors import Unavailable
 
 LEASE = "host.json"
 BEAT_S = 20.0
+LOOK_AGAIN_S = 0.05
 STALE_S = 180.0
 """Longer than a few beats and than a client's cache of attributes; a host that died is missed for so long."""
 HINT = (
@@ -61,7 +65,7 @@ class HostLease:
                     hint=HINT.format(in_s=STALE_S - age),
                 )
             else:
-                self._put_away(holder)
+                self._take_over()
 
     def check(self) -> None:
         """Unavailable where another host has taken over: then nothing may be written any more."""
@@ -110,15 +114,48 @@ class HostLease:
         finally:
             mine.unlink()
 
-    def _put_away(self, holder: dict[str, str]) -> None:
-        """Of many who find it stale one moves it; what was renewed meanwhile goes back."""
-        aside = self._beside()
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path, aside)
-            if from_json(aside.read_bytes()) != holder:
-                with contextlib.suppress(FileExistsError):
-                    os.link(aside, self.path)
-            aside.unlink()
+    def _take_over(self) -> None:
+        """Of many who find it stale one replaces it: the one that claims this very state of it."""
+        state = self._state()
+        if state is None or self._age() < STALE_S:  # told of this state: what is claimed is stale
+            return
+        mine = self._beside()
+        mine.write_bytes(to_json(this_host()))
+        try:
+            claim = self._claim(mine, state)
+            if claim is None:
+                time.sleep(LOOK_AGAIN_S)
+            elif self._state() == state:
+                os.replace(mine, self.path)
+                for left in self.path.parent.glob(f".{LEASE}.after-*"):
+                    left.unlink(missing_ok=True)
+            else:  # replaced, or heard of, since
+                claim.unlink(missing_ok=True)
+        finally:
+            mine.unlink(missing_ok=True)
+
+    def _claim(self, mine: Path, state: str) -> Path | None:
+        """Be the one who takes over from this state; None while another is about to. One that died is passed by."""
+        for number in itertools.count():
+            claim = self.path.with_name(f".{LEASE}.after-{state}-{number}")
+            try:
+                os.link(mine, claim)
+            except FileExistsError:
+                with contextlib.suppress(FileNotFoundError):
+                    if mine.stat().st_mtime - claim.stat().st_mtime < STALE_S:
+                        return None
+            else:
+                return claim
+        raise AssertionError("counting does not end")
+
+    def _state(self) -> str | None:
+        """What is different once the file was replaced, or its host was heard of."""
+        try:
+            with self.path.open("rb") as held:
+                said = f"{os.fstat(held.fileno()).st_mtime_ns} {held.read()!r}"
+        except FileNotFoundError:
+            return None
+        return blake2b(said.encode(), digest_size=8).hexdigest()
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
