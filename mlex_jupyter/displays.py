@@ -77,9 +77,10 @@ class Displays:
         )
 
     def drop(self, dataset: Dataset) -> None:
-        """Remove what is there of a dataset's pyramids."""
-        for left in self.folder.glob(f"{dataset.id}-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        """Remove what is there of a dataset's pyramids, half-made ones of killed processes among them."""
+        for pattern in (f"{dataset.id}-*", f".{dataset.id}-*"):
+            for left in self.folder.glob(pattern):
+                shutil.rmtree(left, ignore_errors=True)
 
     def _place(self, dataset: Dataset) -> Path:
         stamp = blake2b(repr(stamp_of(dataset.uri)).encode(), digest_size=8).hexdigest()

@@ -260,6 +260,8 @@ def _alone(place: Path) -> Iterator[None]:
         raise NotFound("The upload is no longer on its way.", hint="List them: mlex uploads") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not (place / COMING).is_file():  # finished or discarded while one waited
+            raise NotFound("The upload is no longer on its way.", hint="List them: mlex uploads")
         yield
     finally:
         os.close(descriptor)

@@ -125,6 +125,14 @@ async def test_forgetting_a_dataset_removes_its_pyramid(mlex: Mlex, tmp_path: Pa
     assert not place.exists()
 
 
+async def test_what_a_killed_process_left_half_made_is_removed(mlex: Mlex, tmp_path: Path, small: None) -> None:
+    dataset = await slices(mlex, tmp_path, np.zeros(SHAPE, "uint8"))
+    left = mlex.displays.folder / f".{dataset.id}-0123.4567"
+    left.mkdir(parents=True)
+    await mlex.prepare(dataset.name)
+    assert not left.exists()
+
+
 async def test_what_goes_wrong_is_said_and_looking_goes_on(mlex: Mlex, tmp_path: Path, small: None) -> None:
     dataset = await slices(mlex, tmp_path, np.zeros(SHAPE, "uint8"))
     mlex.displays.folder.write_text("in the way")

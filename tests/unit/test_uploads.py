@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import time
 from importlib import import_module
@@ -97,6 +98,23 @@ async def test_a_piece_that_comes_twice_is_there_once_and_a_gap_is_a_conflict(ml
         await mlex.finish_upload(upload.id)
     await mlex.send_piece(upload.id, volume.name, 1500, content[1500:])
     assert (await mlex.finish_upload(upload.id)).name == "scan"
+
+
+async def test_a_piece_that_waited_while_the_upload_was_finished_leaves_nothing_behind(
+    mlex: Mlex, volume: Path
+) -> None:
+    upload, content = await begun(mlex, volume), volume.read_bytes()
+    await mlex.send_piece(upload.id, volume.name, 0, content)
+    place = mlex.all_uploads.coming / upload.id
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    late = asyncio.create_task(mlex.send_piece(upload.id, volume.name, 0, content))
+    await asyncio.sleep(0.3)
+    os.rename(place, place.with_name("elsewhere"))
+    os.close(descriptor)
+    with pytest.raises(NotFound):
+        await late
+    assert not place.exists()
 
 
 async def test_many_senders_of_the_same_pieces_make_one_file(mlex: Mlex, volume: Path) -> None:
