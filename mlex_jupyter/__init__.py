@@ -2,7 +2,7 @@
 
 `import mlex_jupyter as mlex` gives every verb as a plain function: `mlex.train("tunet", data="sand-tomo", …)`.
 Some verbs share their name with a module (`jobs`, `labels`, `data`): as an attribute it is always the verb, and code
-of ours says `from mlex_jupyter.jobs import …`.
+of ours says `from mlex_jupyter.jobs.requests import …`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import Row, events
+from mlex_jupyter.store.tables import Row, events
 from mlex_jupyter.types import Event
 
 LOOK_EVERY_S = 0.02

@@ -15,19 +15,19 @@ import time
 from functools import cache, partial
 
 from mlex_jupyter import lease
-from mlex_jupyter.architectures import Architectures
 from mlex_jupyter.catalog import Catalog
-from mlex_jupyter.databases import Sole
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.jobs import Jobs
+from mlex_jupyter.jobs.lifecycle import Lifecycle, Superseded, unfinished
+from mlex_jupyter.jobs.rules import Firing, pending
 from mlex_jupyter.labels import Labels
-from mlex_jupyter.lifecycle import Lifecycle, Superseded, unfinished
-from mlex_jupyter.rules import Firing, pending
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.sources import Sources
 from mlex_jupyter.store import Store, next_epoch
+from mlex_jupyter.store.databases import Sole
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.zoo import Zoo
+from mlex_jupyter.zoo.architectures import Architectures
+from mlex_jupyter.zoo.sources import Sources
 
 LOOK_EVERY_S = 0.02
 STAND_BY_S = 1.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.lifecycle import Lifecycle
+from mlex_jupyter.jobs.lifecycle import Lifecycle
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import next_epoch
 from mlex_jupyter.targets import Targets

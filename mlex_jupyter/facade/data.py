@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import Any
 
-from mlex_jupyter.dataindex import Wanted
+from mlex_jupyter.catalog.index import Wanted
 from mlex_jupyter.errors import NotFound
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import (

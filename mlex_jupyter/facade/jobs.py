@@ -13,7 +13,7 @@ from mlex_jupyter.capture import code_of_script
 from mlex_jupyter.errors import JobEnded, Unavailable
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.failpoints import failpoint
-from mlex_jupyter.jobsearch import Sought
+from mlex_jupyter.jobs.search import Sought
 from mlex_jupyter.types import (
     Code,
     Job,

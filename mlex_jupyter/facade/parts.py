@@ -9,25 +9,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlex_jupyter.architectures import Architectures
     from mlex_jupyter.catalog import Catalog
-    from mlex_jupyter.checksums import Checksums
-    from mlex_jupyter.displays import Displays
+    from mlex_jupyter.catalog.checksums import Checksums
+    from mlex_jupyter.catalog.displays import Displays
+    from mlex_jupyter.catalog.inspections import Inspections
+    from mlex_jupyter.catalog.lineage import Ancestry
+    from mlex_jupyter.catalog.uploads import Uploads
     from mlex_jupyter.events import Events
-    from mlex_jupyter.exchange.entries import Entries
-    from mlex_jupyter.exchange.packages import Packages
-    from mlex_jupyter.inspections import Inspections
     from mlex_jupyter.jobs import Jobs
+    from mlex_jupyter.jobs.rules import Rules
     from mlex_jupyter.labels import Labels
-    from mlex_jupyter.lineage import Ancestry
-    from mlex_jupyter.rules import Rules
     from mlex_jupyter.settings import Settings
-    from mlex_jupyter.sources import Sources
     from mlex_jupyter.store import Store
     from mlex_jupyter.targets import Targets
     from mlex_jupyter.types import Event
-    from mlex_jupyter.uploads import Uploads
     from mlex_jupyter.zoo import Zoo
+    from mlex_jupyter.zoo.architectures import Architectures
+    from mlex_jupyter.zoo.exchange.entries import Entries
+    from mlex_jupyter.zoo.exchange.packages import Packages
+    from mlex_jupyter.zoo.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -64,35 +64,35 @@ class Parts:
     @cached_property
     def all_uploads(self) -> Uploads:
         """The files on their way."""
-        from mlex_jupyter.uploads import Uploads
+        from mlex_jupyter.catalog.uploads import Uploads
 
         return Uploads(self.settings, self.catalog)
 
     @cached_property
     def displays(self) -> Displays:
         """The volumes that are quick to look at."""
-        from mlex_jupyter.displays import Displays
+        from mlex_jupyter.catalog.displays import Displays
 
         return Displays(self.settings)
 
     @cached_property
     def ancestry(self) -> Ancestry:
         """What was made from what."""
-        from mlex_jupyter.lineage import Ancestry
+        from mlex_jupyter.catalog.lineage import Ancestry
 
         return Ancestry(self.store, self.settings.user)
 
     @cached_property
     def checksums(self) -> Checksums:
         """Whether files are what they were."""
-        from mlex_jupyter.checksums import Checksums
+        from mlex_jupyter.catalog.checksums import Checksums
 
         return Checksums(self.settings, self.catalog)
 
     @cached_property
     def inspections(self) -> Inspections:
         """What the values of volumes are like."""
-        from mlex_jupyter.inspections import Inspections
+        from mlex_jupyter.catalog.inspections import Inspections
 
         return Inspections(self.settings)
 
@@ -113,28 +113,28 @@ class Parts:
     @cached_property
     def packages(self) -> Packages:
         """Models in packages of bioimage.io."""
-        from mlex_jupyter.exchange.packages import Packages
+        from mlex_jupyter.zoo.exchange.packages import Packages
 
         return Packages(self.zoo, self.settings)
 
     @cached_property
     def exchange_entries(self) -> Entries:
         """Entries of MLExchange."""
-        from mlex_jupyter.exchange.entries import Entries
+        from mlex_jupyter.zoo.exchange.entries import Entries
 
         return Entries(self.store, self.settings)
 
     @cached_property
     def architecture_list(self) -> Architectures:
         """The kinds of network."""
-        from mlex_jupyter.architectures import Architectures
+        from mlex_jupyter.zoo.architectures import Architectures
 
         return Architectures(self.settings, self.sources)
 
     @cached_property
     def sources(self) -> Sources:
         """The architectures that people brought as source."""
-        from mlex_jupyter.sources import Sources
+        from mlex_jupyter.zoo.sources import Sources
 
         return Sources(self.store, self.settings)
 
@@ -148,7 +148,7 @@ class Parts:
     @cached_property
     def rule_list(self) -> Rules:
         """On what event, which job."""
-        from mlex_jupyter.rules import Rules
+        from mlex_jupyter.jobs.rules import Rules
 
         return Rules(self.store, self.settings)
 

@@ -55,7 +55,7 @@ class SystemVerbs(Parts):
     @verb("GET", "/doctor")
     async def doctor(self, *, repair: bool = False) -> list[Check]:
         """Say what works on this machine, and how to mend what does not."""
-        from mlex_jupyter.doctor import checks, repaired
+        from mlex_jupyter.upkeep.doctor import checks, repaired
 
         done = [await repaired(self.settings)] if repair else []
         return done + await checks(self.settings)

@@ -27,8 +27,8 @@ class UploadVerbs(Parts):
         tags: tuple[str, ...] = (),
     ) -> Dataset:
         """Copy a volume to the engine's home and register it; done again after a break, it goes on."""
-        from mlex_jupyter.datacard import name_from
-        from mlex_jupyter.uploads import PIECE, files_below
+        from mlex_jupyter.catalog.card import name_from
+        from mlex_jupyter.catalog.uploads import PIECE, files_below
 
         place = Path(path).expanduser().absolute()
         files = await asyncio.to_thread(files_below, place)

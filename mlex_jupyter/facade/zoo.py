@@ -25,7 +25,7 @@ from mlex_jupyter.types import (
 from mlex_jupyter.verbs import verb
 
 if TYPE_CHECKING:
-    from mlex_jupyter.fit import Network
+    from mlex_jupyter.zoo.fit import Network
 
 
 class ZooVerbs(Parts):
@@ -100,7 +100,7 @@ class ZooVerbs(Parts):
         resources: Resources = Resources(),
     ) -> FitReport:
         """Say whether a model, a finished run or an architecture suits data, before anything is submitted."""
-        from mlex_jupyter import fit
+        from mlex_jupyter.zoo import fit
 
         dataset = await self.catalog.get(data)
         labelled = await self.label_sets.get(dataset.id, labels) if labels else None
@@ -114,8 +114,8 @@ class ZooVerbs(Parts):
 
     async def _network(self, model: str, version: int | None, params: Params) -> Network:
         """What a name means: an architecture, else a published model, else a finished training."""
-        from mlex_jupyter import fit
-        from mlex_jupyter.architectures import complete_params
+        from mlex_jupyter.zoo import fit
+        from mlex_jupyter.zoo.architectures import complete_params
 
         known = {one.name: one for one in await self.architecture_list.all()}
         if model in known:

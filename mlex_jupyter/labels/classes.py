@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 
 from mlex_jupyter.errors import Conflict, Invalid, nearest
 from mlex_jupyter.events import append
-from mlex_jupyter.tables import label_drafts
+from mlex_jupyter.store.tables import label_drafts
 from mlex_jupyter.types import ClassInfo
 
 PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from mlex_jupyter.labels import ledger
 from mlex_jupyter.labels.bases import Bases
 from mlex_jupyter.labels.tiles import EMPTY, Bytes, Change, Place, counted, extent, pack, unpack
-from mlex_jupyter.tables import Row, label_changes, label_drafts, label_slices, label_strokes, label_tiles
+from mlex_jupyter.store.tables import Row, label_changes, label_drafts, label_slices, label_strokes, label_tiles
 from mlex_jupyter.types import ClassInfo, LabelSet
 
 Balance = Mapping[int, Mapping[int, int]]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.events import append
 from mlex_jupyter.labels.tiles import Change, Place
-from mlex_jupyter.tables import Row, label_changes, label_drafts, label_strokes
+from mlex_jupyter.store.tables import Row, label_changes, label_drafts, label_strokes
 from mlex_jupyter.types import Painted, Tile
 
 if TYPE_CHECKING:

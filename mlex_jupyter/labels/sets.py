@@ -23,7 +23,7 @@ from mlex_jupyter.files import sync_tree
 from mlex_jupyter.labels.classes import PALETTE, check_classes, recoding, replace
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import label_drafts, labels
+from mlex_jupyter.store.tables import label_drafts, labels
 from mlex_jupyter.types import NAME, ClassInfo, Dataset, Draft, Exported, LabelComparison, LabelSet, new_id
 
 if TYPE_CHECKING:

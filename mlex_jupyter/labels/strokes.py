@@ -24,7 +24,7 @@ from mlex_jupyter.labels.drafts import Canvas, Working
 from mlex_jupyter.labels.patches import Piece, cut_up, values_of
 from mlex_jupyter.labels.tiles import Bytes, Place
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import Row
+from mlex_jupyter.store.tables import Row
 from mlex_jupyter.types import Painted, Stroke, Tile
 
 REFUSED = 1000

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
+from mlex_jupyter.catalog.lineage import link, of_labels
 from mlex_jupyter.data.painted import create
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.events import append
@@ -28,9 +29,8 @@ from mlex_jupyter.labels import drafts
 from mlex_jupyter.labels.bases import Bases, chunk, holds, plane
 from mlex_jupyter.labels.drafts import Balance, Working
 from mlex_jupyter.labels.tiles import SIDE, Bytes, counted, extent, unpack
-from mlex_jupyter.lineage import link, of_labels
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import label_drafts, label_tiles, labels
+from mlex_jupyter.store.tables import label_drafts, label_tiles, labels
 from mlex_jupyter.types import ClassInfo, LabelSet, new_id, now
 
 FORGOTTEN_S = 24 * 3600

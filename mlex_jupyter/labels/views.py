@@ -15,7 +15,7 @@ from mlex_jupyter.labels.bases import Bases, Packed, lines
 from mlex_jupyter.labels.drafts import Balance, Working
 from mlex_jupyter.labels.tiles import EMPTY, SIDE, Bytes, Place, cut, extent, pack, unpack
 from mlex_jupyter.store import Store
-from mlex_jupyter.tables import label_strokes, label_tiles
+from mlex_jupyter.store.tables import label_strokes, label_tiles
 from mlex_jupyter.types import Block, ClassInfo, Draft, LabelSlice, SliceBalance, StrokeInfo
 
 AT_MOST = 1000

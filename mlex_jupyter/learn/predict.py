@@ -25,9 +25,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
+from mlex_jupyter.data.provenance import provenance
 from mlex_jupyter.data.readers import open_volume
 from mlex_jupyter.data.volume import Volume
-from mlex_jupyter.datacard import provenance
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import sync_folder, write_whole

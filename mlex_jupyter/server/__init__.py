@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+BASE = "mlex/api/v1"  # where all of it lies, under the Jupyter server's own address
+
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "mlex_jupyter.server"}]

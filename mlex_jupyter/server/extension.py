@@ -18,13 +18,13 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from mlex_jupyter import __version__
+from mlex_jupyter.server import BASE
 from mlex_jupyter.server.stream import StreamHandler
 
 if TYPE_CHECKING:
     from mlex_jupyter.server.http import Answer
     from mlex_jupyter.server.service import Service
 
-BASE = "mlex/api/v1"
 WARM_UP_AFTER_S = 1.0
 LOOK_AFTER_JOBS_EVERY_S = 2.0
 

@@ -13,7 +13,7 @@ from mlex_jupyter import __version__
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.faces.grammar import ABOUT
 from mlex_jupyter.faces.outline import NOUNS
-from mlex_jupyter.server.extension import BASE
+from mlex_jupyter.server import BASE
 from mlex_jupyter.types import Event, Job, Problem
 from mlex_jupyter.verbs import Parameter, Verb, table
 

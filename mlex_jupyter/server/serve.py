@@ -18,7 +18,7 @@ from traitlets import default
 from traitlets.config import Config
 
 from mlex_jupyter import __version__
-from mlex_jupyter.server.extension import BASE
+from mlex_jupyter.server import BASE
 
 PORT = 8890
 HOW = "From elsewhere: mlex.connect(URL), or mlex --server URL. Ctrl-C ends this; runs go on."

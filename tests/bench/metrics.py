@@ -75,7 +75,7 @@ def _seconds(settings: Settings, job: str) -> float:
     from sqlalchemy import select
 
     from mlex_jupyter.store import Store
-    from mlex_jupyter.tables import events
+    from mlex_jupyter.store.tables import events
 
     store = Store.open(settings)
     newest = select(events.c.time, events.c["values"]).where(events.c.subject == job, events.c.kind == "metrics")

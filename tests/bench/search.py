@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, text
 
-from mlex_jupyter import modelsearch
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.tables import models
+from mlex_jupyter.store.tables import models
 from mlex_jupyter.types import ClassInfo, Model, Preprocessing
+from mlex_jupyter.zoo import search
 from tests.bench.figures import Figure, quantile
 from tests.postgres import programs, running_cluster
 
@@ -85,12 +85,12 @@ def fill(tx: Connection, count: int) -> None:
             | {
                 "record": one.model_dump(mode="json"),
                 "created": one.created.timestamp(),
-                "indexed": modelsearch.VERSION,
+                "indexed": search.VERSION,
             }
             for one in found
         ]
         tx.execute(insert(models), rows)
-        modelsearch.put(tx, found)
+        search.put(tx, found)
 
 
 Asked = dict[str, Any]

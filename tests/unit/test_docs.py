@@ -112,7 +112,7 @@ def test_every_link_leads_somewhere(text: Path) -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=named(TEXTS))
 def test_every_file_that_is_named_exists(text: Path) -> None:
-    """`mlex_jupyter/jobs.py` in a text means that file."""
+    """`mlex_jupyter/jobs/requests.py` in a text means that file."""
     for name in re.findall(
         r"`((?:mlex_jupyter|tests|tools|docs|notebooks|labextension|server_extension)/[\w./-]*)`", text.read_text()
     ):

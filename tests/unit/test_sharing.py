@@ -10,10 +10,10 @@ import pytest
 
 from mlex_jupyter import lease
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.databases import Postgres, database_of
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
+from mlex_jupyter.store.databases import Postgres, database_of
 from mlex_jupyter.types import JobState
 from tests.engine import settings_of, spec, until
 from tests.kills.processes import find

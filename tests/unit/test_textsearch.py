@@ -7,8 +7,8 @@ import random
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, delete, insert, update
 
-from mlex_jupyter.databases import database_of
 from mlex_jupyter.settings import Settings
+from mlex_jupyter.store.databases import database_of
 from mlex_jupyter.textsearch import (
     All,
     But,

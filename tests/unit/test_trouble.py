@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.doctor import checks
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.types import JobState
+from mlex_jupyter.upkeep.doctor import checks
 from tests.engine import Hand, settings_of, small_disk, spec
 
 

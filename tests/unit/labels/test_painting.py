@@ -458,7 +458,7 @@ async def test_labels_of_an_older_home_can_be_painted(sand: Mlex, settings: Sett
     """There a version has no balance, and no draft."""
     from sqlalchemy import delete, update
 
-    from mlex_jupyter.tables import label_drafts, label_slices, label_strokes, labels
+    from mlex_jupyter.store.tables import label_drafts, label_slices, label_strokes, labels
 
     array = np.zeros(SHAPE, np.uint8)
     array[2, :10] = 1
