@@ -1,6 +1,7 @@
 """Displays: which volumes have a pyramid to look at them along all axes; it is made once somebody looks.
 
 <home>/pyramids/<dataset's id>-<mark of its files>/
+<home>/pyramids/.<dataset's id>.lock    held by the process that makes it, with who that is and how far it is
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import asyncio
 import contextlib
 import contextvars
 import fcntl
+import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from mlex_jupyter.data.places import is_url
 from mlex_jupyter.data.pyramid import wanted
@@ -29,6 +33,10 @@ log = logging.getLogger(__name__)
 
 SPARE = 1 << 30
 """Bytes that stay free on the disk."""
+LOOK_AGAIN_S = 0.3
+"""How soon one that is made elsewhere is looked at again."""
+SAID = 500
+"""Bytes of a lock's file, always as many, so that a read that falls into a write finds no half of it."""
 
 
 class Displays:
@@ -93,24 +101,42 @@ class Displays:
         return self._making[dataset.id]
 
     async def _made(self, dataset: Dataset) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            place = await asyncio.to_thread(self._place, dataset)
+            with _lock(self.folder / f".{dataset.id}.lock") as lock:
+                while not place.is_dir():
+                    if lock.take():
+                        await self._build(dataset, place, lock)
+                    else:
+                        self._say_elsewhere(dataset, lock.said())
+                        await asyncio.sleep(LOOK_AGAIN_S)
+        except (MlexError, OSError) as error:
+            self._failed[dataset.id] = getattr(error, "message", str(error))
+            log.warning("No display pyramid of %s: %s", dataset.name, error)
+
+    async def _build(self, dataset: Dataset, place: Path, lock: Lock) -> None:
+        """Make it, unless it came to be there while somebody else had the lock."""
+        if place.is_dir():
+            return
         context = contextvars.copy_context()
 
         def heard(so_far: dict[str, int]) -> None:
             far = so_far["done"] / so_far["of"]
             self._far[dataset.id] = far
+            lock.say(far, so_far["level"])
             context.run(tell, f"prepared {far:.0%} of level {so_far['level']} of {dataset.name}")
 
-        try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            place = await asyncio.to_thread(self._place, dataset)
-            with _alone(self.folder / f".{dataset.id}.lock") as mine:
-                if mine and not place.is_dir():
-                    self._check_room(dataset)
-                    await asyncio.to_thread(self.drop, dataset)  # of what the files were before
-                    await self.reading.pyramid(dataset, place, heard)
-        except (MlexError, OSError) as error:
-            self._failed[dataset.id] = getattr(error, "message", str(error))
-            log.warning("No display pyramid of %s: %s", dataset.name, error)
+        lock.say(0.0, 1)
+        self._check_room(dataset)
+        await asyncio.to_thread(self.drop, dataset)  # of what the files were before
+        await self.reading.pyramid(dataset, place, heard)
+
+    def _say_elsewhere(self, dataset: Dataset, said: Mapping[str, Any]) -> None:
+        if said:
+            self._far[dataset.id] = said["far"]
+            by = f"{said['process']} on {said['host']}"
+            tell(f"prepared {said['far']:.0%} of level {said['level']} of {dataset.name}, by the process {by}")
 
     def _check_room(self, dataset: Dataset) -> None:
         needed = dataset.nbytes // 7
@@ -119,16 +145,38 @@ class Displays:
             raise MlexError(f"It would take {needed / 1e9:.1f} GB, and {max(0, free) / 1e9:.1f} GB are free.")
 
 
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    """True for one of many processes at a time, which then has the work to itself."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+class Lock:
+    """Held by one of many processes at a time, which then has the work to itself; it ends with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def take(self) -> bool:
+        """Whether it is held by this process now."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            return False
+        return True
+
+    def say(self, far: float, level: int) -> None:
+        """Who holds it, and how far the work is, for those who wait."""
+        said = {"process": os.getpid(), "host": socket.gethostname(), "far": far, "level": level}
+        os.pwrite(self._descriptor, json.dumps(said).ljust(SAID).encode()[:SAID], 0)
+
+    def said(self) -> Mapping[str, Any]:
+        """What its holder says; nothing where it has not said anything yet."""
+        with contextlib.suppress(ValueError):
+            found = json.loads(os.pread(self._descriptor, SAID, 0))
+            if isinstance(found, dict) and found.keys() >= {"process", "host", "far", "level"}:
+                return found
+        return {}
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[Lock]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield Lock(descriptor)
     finally:
         os.close(descriptor)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +18,25 @@ from PIL import Image
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.data import pictures, pyramid
 from mlex_jupyter.data.pyramid import cost, level_for, means, wanted
-from mlex_jupyter.types import Dataset
+from mlex_jupyter.telling import heard_by
+from mlex_jupyter.types import Dataset, Display
 
 SHAPE = (40, 300, 280)
+ELSEWHERE = """
+import asyncio, sys
+from mlex_jupyter.app import Mlex
+from mlex_jupyter.data import pyramid
+pyramid.SMALL = 0
+mlex = Mlex()
+build = mlex.displays.reading.pyramid
+async def slowly(dataset, place, heard):
+    heard({"done": 1, "of": 4, "level": 1})
+    print("making", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    return await build(dataset, place, heard)
+mlex.displays.reading.pyramid = slowly
+print(asyncio.run(mlex.prepare(sys.argv[1])).ready, flush=True)
+"""
 
 
 @pytest.fixture
@@ -29,6 +49,54 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 async def slices(mlex: Mlex, tmp_path: Path, values: np.ndarray) -> Dataset:
     zarr.create_array(tmp_path / "v.zarr", data=values, chunks=(1, *values.shape[1:]))
     return await mlex.register(str(tmp_path / "v.zarr"), axes="zyx")
+
+
+@pytest.fixture
+async def made_elsewhere(
+    mlex: Mlex, tmp_path: Path, small: None
+) -> AsyncIterator[tuple[Dataset, subprocess.Popen[str]]]:
+    """A dataset, and another process that has begun to make its pyramid and goes on when it is told to."""
+    dataset = await slices(mlex, tmp_path, np.full(SHAPE, 7, "uint8"))
+    command = [sys.executable, "-c", ELSEWHERE, dataset.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline) == "making\n"
+        yield dataset, process
+        process.kill()
+
+
+async def waits(mlex: Mlex, dataset: Dataset, process: subprocess.Popen[str]) -> asyncio.Task[Display]:
+    """`prepare` in this process, which has come to say what the other one does."""
+    lines: list[str] = []
+    with heard_by(lines.append):
+        waiting = asyncio.create_task(mlex.prepare(dataset.name))
+    said = f"prepared 25% of level 1 of {dataset.name}, by the process {process.pid} on "
+    while not any(line.startswith(said) for line in lines):
+        assert not waiting.done(), "it ends when the pyramid is ready, not before"
+        await asyncio.sleep(0.02)
+    assert (await mlex.display(dataset.name)).fraction == 0.25
+    return waiting
+
+
+async def test_who_prepares_what_another_process_makes_waits_for_it(
+    mlex: Mlex, made_elsewhere: tuple[Dataset, subprocess.Popen[str]]
+) -> None:
+    dataset, process = made_elsewhere
+    waiting = await waits(mlex, dataset, process)
+    said, _ = await asyncio.to_thread(process.communicate, "\n")
+    assert said == "True\n"
+    found = await waiting
+    assert (found.ready, found.levels, found.problem) == (True, 1, None)
+
+
+async def test_what_a_process_that_died_was_making_is_made_by_the_one_that_waits(
+    mlex: Mlex, made_elsewhere: tuple[Dataset, subprocess.Popen[str]]
+) -> None:
+    dataset, process = made_elsewhere
+    waiting = await waits(mlex, dataset, process)
+    process.kill()
+    found = await waiting
+    assert (found.ready, found.levels, found.problem) == (True, 1, None)
 
 
 @pytest.mark.parametrize(
