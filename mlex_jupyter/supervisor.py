@@ -23,7 +23,7 @@ from mlex_jupyter.jobs.rules import Firing, pending
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store, next_epoch
-from mlex_jupyter.store.databases import Sole
+from mlex_jupyter.store.base import Sole
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.zoo import Zoo
 from mlex_jupyter.zoo.architectures import Architectures

@@ -18,8 +18,10 @@ from sqlalchemy.exc import DatabaseError, DataError, OperationalError, PendingRo
 
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store.databases import REPAIR, Database, Watch, damaged, database_of
+from mlex_jupyter.store.base import Database, Watch
+from mlex_jupyter.store.databases import database_of
 from mlex_jupyter.store.migration import current, migrate
+from mlex_jupyter.store.sqlite import REPAIR, damaged
 from mlex_jupyter.store.tables import meta
 
 T = TypeVar("T")

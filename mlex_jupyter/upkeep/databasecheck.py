@@ -13,8 +13,8 @@ from sqlalchemy import make_url
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.store.databases import REPAIR, Sqlite, damaged
 from mlex_jupyter.store.hostlease import HostLease
+from mlex_jupyter.store.sqlite import REPAIR, Sqlite, damaged
 from mlex_jupyter.types import Check
 
 PATIENCE_S = 4.0

@@ -80,7 +80,7 @@ def _replace(new: sqlite3.Connection, table: Table, row: dict[str, Any]) -> None
         new.execute(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({holes})", list(row.values()))
 
 
-def take_journal(new: sqlite3.Connection, journal: Journal, unread: list[str]) -> None:
+def take_journal(new: sqlite3.Connection, journal: Journal) -> None:
     """All changes that the journal tells of, in the order of their commits."""
     last, number = 0, 0
     for line in journal.lines():

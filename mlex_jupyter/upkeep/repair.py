@@ -27,8 +27,8 @@ from mlex_jupyter.files import sync_folder
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.store.databases import Sqlite
 from mlex_jupyter.store.journal import Journal
+from mlex_jupyter.store.sqlite import Sqlite
 from mlex_jupyter.store.tables import metadata
 from mlex_jupyter.upkeep.folders import take_job
 from mlex_jupyter.upkeep.oldrows import take_journal, take_rows
@@ -102,7 +102,7 @@ def _repair(settings: Settings) -> Repaired:
             plain.execute("BEGIN")
             take_rows(plain, home / "mlex.db.backup", unread)
             take_rows(plain, broken / "mlex.db", unread)
-            take_journal(plain, Journal(home), unread)
+            take_journal(plain, Journal(home))
             plain.execute("COMMIT")
         catalog, whole = Catalog(store, settings), not any("events" in said for said in unread)
         for folder in sorted((home / "jobs").glob("*/")):

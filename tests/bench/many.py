@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store.databases import Postgres
+from mlex_jupyter.store.postgres import Postgres
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import JobState
 from tests import needs

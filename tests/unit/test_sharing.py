@@ -13,7 +13,8 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.store.databases import Postgres, database_of
+from mlex_jupyter.store.databases import database_of
+from mlex_jupyter.store.postgres import Postgres
 from mlex_jupyter.types import JobState
 from tests.engine import settings_of, spec, until
 from tests.kills.processes import find

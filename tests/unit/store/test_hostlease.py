@@ -20,11 +20,11 @@ from tests.engine import settings_of
 OPEN = """
 import sys, time
 from pathlib import Path
-from mlex_jupyter.store import databases
+from mlex_jupyter.store import sqlite
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store, next_epoch
-databases.on_network = lambda path: True
+sqlite.on_network = lambda path: True
 try:
     store = Store.open(Settings.load(home=Path(sys.argv[1])))
     wrote = store.write_now(next_epoch)
@@ -42,7 +42,7 @@ except MlexError as error:
 @pytest.fixture
 def shared(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that says of itself that it is on a network file system."""
-    monkeypatch.setattr("mlex_jupyter.store.databases.on_network", lambda path: True)
+    monkeypatch.setattr("mlex_jupyter.store.sqlite.on_network", lambda path: True)
     return home
 
 
