@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -102,36 +103,52 @@ def create_exclusively(path: Path, content: str) -> None:
 
 
 NETWORK_FILE_SYSTEMS = (
-    "nfs",
-    "cifs",
-    "smb",
-    "fuse.sshfs",
-    "lustre",
-    "gpfs",
+    "9p",
+    "acfs",
+    "afs",
     "beegfs",
     "ceph",
-    "glusterfs",
-    "afs",
-    "9p",
+    "cifs",
+    "coda",
+    "davfs",
+    "fuse",
+    "gfs",
+    "gpfs",
+    "lustre",
+    "mmfs",
+    "nfs",
+    "ocfs2",
+    "orangefs",
+    "panfs",
+    "pvfs2",
+    "smb",
+    "vboxsf",
+    "virtiofs",
+    "wekafs",
 )
+"""How the kernel's names of those begin that other hosts may share."""
+LOCAL_FUSE = ("fuseblk", "fusectl", "fuse.fuse-overlayfs", "fuse.lxcfs")
+"""What FUSE makes of this machine's own disks; all else of it (sshfs, rclone, glusterfs, s3fs) may be shared."""
+ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def file_system(path: Path) -> str:
     """The type of the file system that holds a path, as the kernel names it; "" where it does not say."""
     best, kind = "", ""
     try:
-        mounts = Path("/proc/self/mounts").read_text()
+        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape")
     except FileNotFoundError:
         return kind
     place = str(path.resolve())
     for line in mounts.splitlines():
         _, mount, found, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
+        mount = ESCAPED.sub(lambda escaped: chr(int(escaped[1], 8)), mount)
         if (place == mount or place.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
             best, kind = mount, found
     return kind
 
 
 def on_network(path: Path) -> bool:
-    """Whether a path lies on a file system that other hosts share: there SQLite's WAL breaks."""
-    return file_system(path).startswith(NETWORK_FILE_SYSTEMS)
+    """Whether a path lies on a file system that other hosts may share: there SQLite's WAL breaks."""
+    kind = file_system(path)
+    return kind.startswith(NETWORK_FILE_SYSTEMS) and not kind.startswith(LOCAL_FUSE)

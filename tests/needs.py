@@ -55,6 +55,12 @@ def _hosts() -> str | None:
     return (_mount() and "only root may play another host") or (None if shutil.which("unshare") else "no unshare")
 
 
+def _sshfs() -> str | None:
+    from tests.sshfs import missing
+
+    return missing()
+
+
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
@@ -64,6 +70,7 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
     "postgres": _postgres,
     "s3": lambda: _module("obstore") or _service("moto_server"),
+    "sshfs": _sshfs,
     "tiled": lambda: _module("tiled") or _service("tiled"),
     "torch": lambda: _module("torch", "safetensors"),
 }

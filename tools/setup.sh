@@ -49,6 +49,8 @@ node() {
 
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || has initdb; }
 
+has_sshfs() { has sshfs && compgen -G '/usr/lib*/*ssh/sftp-server' > /dev/null; }
+
 # Servers of S3 and Tiled for the tests, in an environment of their own: their requirements do not agree with ours.
 services() {
     local made=.venv/services/.made packages=(moto[s3,server]==5.2.5 tiled[server]==0.2.20)
@@ -67,8 +69,9 @@ system() {
     local missing=()
     has chromium || missing+=(chromium fonts-dejavu-core fonts-liberation)
     has_postgres || missing+=(postgresql)
+    has_sshfs || missing+=(sshfs openssh-sftp-server)
     [ ${#missing[@]} = 0 ] && return
-    if may_install && apt_install "${missing[@]}" && has chromium && has_postgres; then
+    if may_install && apt_install "${missing[@]}" && has chromium && has_postgres && has_sshfs; then
         return
     fi
     say "Not here: ${missing[*]}; the tests that need them are skipped. To have them: sudo apt-get install ${missing[*]}"

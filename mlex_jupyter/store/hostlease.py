@@ -1,9 +1,10 @@
 """One host at a time writes to a home that lies on a network file system: SQLite's locks cannot be trusted there.
 
-    <home>/host.json      which host it is; touched while any of its processes has the database open
+    <home>/host.json      which host it is; written anew while any of its processes has the database open
 
-The file is made by `link`, which one of many does, and its age is told by the clock of the file server alone. Whoever
-finds it untouched for long enough takes it over; the host that had it sees so before its next write, and refuses it.
+The file is made by `link`, which one of many does, and its age is told by the clock of the file server alone: it is
+written anew rather than touched, since some clients put their own time where they touch. Whoever finds it not written
+for long enough takes it over; the host that had it sees so before its next write, and refuses it.
 """
 
 from __future__ import annotations
@@ -97,8 +98,15 @@ class HostLease:
         mine = self._beside()
         mine.write_bytes(to_json(this_host()))
         try:
-            with contextlib.suppress(FileExistsError):  # somebody was faster
-                os.link(mine, self.path)
+            os.link(mine, self.path)
+        except FileExistsError:  # somebody was faster; who it is may be seen a moment later only
+            time.sleep(LOOK_AGAIN_S)
+        except OSError as error:
+            raise Unavailable(
+                f"This home is on a network file system that knows no hard links ({error.strerror}), by which one of"
+                " several hosts is told from the others.",
+                hint="Share a PostgreSQL (MLEX_DATABASE), or use a home on a local disk (MLEX_HOME).",
+            ) from error
         finally:
             mine.unlink()
 
@@ -159,6 +167,12 @@ class HostLease:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
-            with contextlib.suppress(OSError):  # a file server that is away is asked again
-                if self.holder() == this_host():
-                    os.utime(self.path)
+            with contextlib.suppress(OSError, ValueError):  # a file server that is away is asked again
+                self._touch()
+
+    def _touch(self) -> None:
+        """Write the same once more, into the very file that was read: one that took its place stays as it is."""
+        with self.path.open("r+b", buffering=0) as held:
+            said = held.read()
+            if from_json(said) == this_host():
+                os.pwrite(held.fileno(), said, 0)

@@ -140,13 +140,19 @@ def test_a_mount_with_a_space_in_its_name_is_found(tmp_path: Path) -> None:
         assert file_system(disk / "home") == "tmpfs"
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "lustre", "fuse.sshfs", "gpfs"])
+@pytest.mark.parametrize(
+    "kind",
+    ["nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "9p", "virtiofs", "afs"]
+    + ["fuse", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.rclone", "fuse.s3fs", "fuse.juicefs"],
+)
 def test_what_other_hosts_share_is_a_network_file_system(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "file_system", lambda path: kind)
     assert on_network(Path("/anywhere"))
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "overlay", "tmpfs", "btrfs", "zfs", ""])
+@pytest.mark.parametrize(
+    "kind", ["ext4", "xfs", "overlay", "tmpfs", "btrfs", "zfs", "fuseblk", "fuse.fuse-overlayfs", ""]
+)
 def test_a_disk_of_this_host_is_not(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "file_system", lambda path: kind)
     assert not on_network(Path("/anywhere"))
