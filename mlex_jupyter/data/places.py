@@ -84,6 +84,20 @@ def check_path(path: str | Path) -> None:
     _policy.check(path)
 
 
+def check_service(url: str) -> None:
+    """Refuse a service that buckets are asked of, as a URL that names this machine or a metadata service would be."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in ("http", "https") or parts.username or parts.password:
+        raise Invalid(
+            f"{url[:LONGEST_SHOWN]!r} is no URL of a service.", hint="It looks like https://HOST, or http://HOST:PORT."
+        )
+    check_host(host, port, _policy.hosts)
+
+
 def _short(path: str | Path) -> str:
     return str(path)[:LONGEST_SHOWN]
 

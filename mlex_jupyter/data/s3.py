@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mlex_jupyter.data.extras import needed
+from mlex_jupyter.data.places import check_service
 from mlex_jupyter.data.readers import opened
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid
@@ -29,6 +31,9 @@ PATIENCE = {"timeout": timedelta(seconds=30), "connect_timeout": timedelta(secon
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=40)}
 FILES = (".tif", ".tiff", ".npy", ".h5", ".hdf5", ".nxs")
 REGION = "us-east-1"
+SERVICE = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""The variables that name it, the first one first."""
+PLAIN = re.compile(r"[A-Za-z0-9-]+")
 KEYS = "AWS_ENDPOINT_URL says which service is asked; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are the keys."
 
 
@@ -60,7 +65,10 @@ def open_s3(uri: str, axes: str | None) -> Volume:
     from mlex_jupyter.data.bucket import Bucket, careful
     from mlex_jupyter.data.ngff import volume_in
 
-    bucket = stores.S3Store(name, prefix=key or None, **options(os.environ))
+    asked = options(os.environ)
+    if "endpoint" in asked:
+        check_service(asked["endpoint"])
+    bucket = stores.S3Store(name, prefix=key or None, **asked)
     try:
         return volume_in(Bucket(bucket, read_only=True), uri, axes, reader="s3", source=careful)
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
@@ -73,13 +81,17 @@ def open_s3(uri: str, axes: str | None) -> Volume:
 
 
 def options(environment: Mapping[str, str]) -> dict[str, Any]:
-    """How a bucket is asked. What the environment says itself is taken from there by the library."""
+    """How a bucket is asked. What the environment says of keys is taken from there by the library."""
     keys = {} if any(environment.get(name) for name in SIGNING) else _saved_keys(environment)
     signed = keys or any(environment.get(name) for name in SIGNING)
-    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
+    endpoint = next((environment[name] for name in SERVICE if environment.get(name)), "")
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or REGION
+    if not PLAIN.fullmatch(region):
+        raise Invalid(f"{region[:80]!r} is no region.", hint="AWS_REGION says which; it looks like us-east-1.")
     client = PATIENCE | {"allow_http": endpoint.startswith("http://")}
-    return keys | {"region": region, "skip_signature": not signed, "client_options": client, "retry_config": RETRIES}
+    service = {"endpoint": endpoint} if endpoint else {}
+    how = {"region": region, "skip_signature": not signed, "client_options": client, "retry_config": RETRIES}
+    return keys | service | how
 
 
 def _saved_keys(environment: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -15,8 +16,10 @@ import zarr
 
 from mlex_jupyter.data.places import Policy, hold_to, located
 from mlex_jupyter.data.readers import inspect_volume, open_volume
+from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid, MlexError
+from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, now
 from tests import needs
 from tests.contract.test_readers import INDICES, ngff, truth, zarr_2, zarr_3, zarr_3_shards
@@ -208,6 +211,57 @@ def test_without_keys_what_is_open_to_all_is_read(service: tuple[str, Path], mon
     with pytest.raises(Invalid, match="may not be read") as refused:
         inspect_volume("s3://beam/rec/zarr_3.zarr")
     assert "AWS_ACCESS_KEY_ID" in str(refused.value.hint)
+
+
+@pytest.mark.needs("s3")
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("http://127.0.0.1:{port}", "127.0.0.1 is this machine, and is not asked"),
+        ("http://localhost:{port}", "localhost is this machine, and is not asked"),
+        ("http://2130706433:{port}", "2130706433 is this machine, and is not asked"),
+        ("http://169.254.169.254", "169.254.169.254 is on this machine's own link, where metadata services are"),
+        ("https://[fd00:ec2::254]/latest", "fd00:ec2::254 is a metadata service"),
+        ("http://user:word@127.0.0.1:{port}", "is no URL of a service"),
+        ("file:///etc", "is no URL of a service"),
+        ("http://[", "is no URL of a service"),
+    ],
+)
+def test_a_service_of_this_machine_or_of_metadata_is_not_asked_for_a_bucket(
+    variable: str, endpoint: str, says: str, s3: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_to(Policy())
+    before = s3[1].read_text()
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, endpoint.format(port=urlsplit(s3[0]).port))
+    with pytest.raises(Invalid) as refused:
+        inspect_volume("s3://open/zarr_3.zarr")
+    assert says in refused.value.message
+    assert refused.value.hint
+    assert s3[1].read_text() == before, "and nobody was asked"
+
+
+@pytest.mark.needs("s3")
+async def test_the_setting_allows_a_service_and_only_that_one(
+    s3: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3[0])
+    place = "s3://open/zarr_3.zarr"
+    allowed = Settings.load(home=tmp_path, allowed_hosts=(urlsplit(s3[0]).netloc,))
+    assert (await Reading(allowed).inspect(place)).shape == ARRAY.shape
+    with pytest.raises(Invalid, match="127.0.0.1 is this machine, and is not asked") as refused:
+        await Reading(Settings.load(home=tmp_path, allowed_hosts=("127.0.0.1:1",))).inspect(place)
+    assert "allowed_hosts" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("region", ["us-east-1.evil.example/#", "@169.254.169.254/", "a b"])
+def test_a_region_is_no_way_to_name_another_host(region: str) -> None:
+    from mlex_jupyter.data.s3 import options
+
+    with pytest.raises(Invalid, match="is no region"):
+        options({"AWS_REGION": region})
 
 
 # ---------------------------------------------------------------- Tiled
