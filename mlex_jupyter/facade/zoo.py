@@ -122,7 +122,9 @@ class ZooVerbs(Parts):
             return fit.untrained(known[model], complete_params(known[model], params))
         if params:
             raise Invalid(f"{model} is trained: its parameters are fixed.", hint="Leave -p out.")
-        trained, _ = await self.job_list.network(checked(PredictTask, model=model, version=version, data="data"))
+        trained, _ = await self.job_list.completing.network(
+            checked(PredictTask, model=model, version=version, data="data")
+        )
         if trained.source.startswith("model-"):
             found = await self.zoo.by_id(trained.source)
             return fit.ready(f"{found.name}@{found.version}", trained, known.get(found.architecture), found.trained_on)
@@ -156,7 +158,7 @@ class ZooVerbs(Parts):
     ) -> Model:
         """Publish a finished training in the zoo; the same run and name again is the same version."""
         job = await self.job_list.get(run)
-        trained, file = self.job_list.trained(job), await self.job_list.file(job.id)
+        trained, file = self.job_list.completing.trained(job), await self.job_list.file(job.id)
         made_from = (await self.zoo.model(parent)).id if parent else None
         card = {"title": title, "description": description, "tags": tags, "license": license, "citation": citation}
         card |= {"name": name, "visibility": visibility, "parent": made_from, "owner": self.settings.user}

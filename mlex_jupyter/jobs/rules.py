@@ -181,7 +181,7 @@ class Firing:
         jobs = self.jobs_of(rule.owner)
         try:
             spec = _spec(rule, event, facts)
-            file = await jobs.prepare(spec, rule.owner)
+            file = await jobs.completing.prepare(spec, rule.owner)
         except Unavailable:
             raise
         except MlexError as error:

@@ -12,7 +12,7 @@ from sqlalchemy import text, update
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.jobs.lifecycle import IN_FRONT, to_move
-from mlex_jupyter.jobs.requests import _next_name
+from mlex_jupyter.jobs.rows import next_name
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import JobState
 from tests.engine import Hand, settings_of, spec
@@ -84,10 +84,10 @@ async def test_what_an_older_version_wrote_is_found_too(mlex: Mlex) -> None:
 
 
 async def test_a_name_is_counted_on_without_reading_all_names(mlex: Mlex) -> None:
-    names = [mlex.store.write_now(lambda tx: _next_name(tx, "net")) for _ in range(3)]
+    names = [mlex.store.write_now(lambda tx: next_name(tx, "net")) for _ in range(3)]
     assert names == ["net-01", "net-02", "net-03"]
     await asked(mlex, "net-40", "net-12", "net-x")
-    assert mlex.store.write_now(lambda tx: _next_name(tx, "net")) == "net-41"
+    assert mlex.store.write_now(lambda tx: next_name(tx, "net")) == "net-41"
 
 
 # ---------------------------------------------------------------- a damaged row

@@ -1,0 +1,133 @@
+"""A request made complete: every default filled in, every name resolved, so that a run needs nothing but its folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlex_jupyter.catalog import Catalog
+from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
+from mlex_jupyter.jobs.looking import Looking
+from mlex_jupyter.labels import Labels
+from mlex_jupyter.targets import Targets
+from mlex_jupyter.types import (
+    MODULE,
+    NAME,
+    Code,
+    Job,
+    JobFile,
+    JobSpec,
+    JobState,
+    PredictTask,
+    RunTask,
+    Trained,
+    TrainTask,
+    new_id,
+)
+from mlex_jupyter.zoo import Zoo, fit
+from mlex_jupyter.zoo.architectures import complete_params
+
+
+class Completing:
+    """What requests come to, with the data, labels and networks of one home."""
+
+    def __init__(self, jobs: Looking, catalog: Catalog, labels: Labels, zoo: Zoo, targets: Targets) -> None:
+        self.jobs = jobs
+        self.catalog = catalog
+        self.labels = labels
+        self.zoo = zoo
+        self.targets = targets
+
+    async def prepare(self, spec: JobSpec, owner: str) -> JobFile:
+        """What a request comes to: complete and checked, and nothing is kept."""
+        job = await self._complete(spec, owner)
+        await self._check_room(job)
+        return job
+
+    async def _complete(self, spec: JobSpec, owner: str) -> JobFile:
+        self.targets.get(spec.target)
+        after = tuple([(await self.jobs.get(name)).id for name in spec.after])
+        job = await self._with_inputs(spec.task, JobFile(id=new_id("run"), name="", owner=owner, spec=spec))
+        complete = job.spec.model_copy(update={"after": after})
+        return job.model_copy(update={"spec": complete, "name": spec.name or _stem(job)})
+
+    async def _with_inputs(self, task: TrainTask | PredictTask | RunTask, job: JobFile) -> JobFile:
+        if isinstance(task, RunTask):
+            if task.folder is not None and not (os.path.isabs(task.folder) and os.path.isdir(task.folder)):
+                raise Invalid(f"There is no folder {task.folder[:200]!r} to run in.", hint="Give its absolute path.")
+            return job
+        data = await self.catalog.get(task.data)
+        found: dict[str, Any]
+        fit.refuse([fit.axes(data)])
+        if isinstance(task, PredictTask):
+            model, named = await self.network(task)
+            fit.refuse(fit.checks(fit.ready(task.model, model, None, None), data, None, job.spec.resources))
+            task = task.model_copy(update={"data": data.name, **named})
+            found = {"data": data, "model": model, "code": await self._code_of(model)}
+        else:
+            architecture, code = await self.zoo.architectures.buildable(task.model)
+            if architecture.owner is not None:
+                self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
+            labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
+            params = complete_params(architecture, task.params)
+            fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
+            task = task.model_copy(update={"data": data.name, "params": params})
+            found = {"data": data, "labels": labels, "architecture": architecture, "code": code}
+        return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
+
+    async def network(self, task: PredictTask) -> tuple[Trained, dict[str, Any]]:
+        """The network that a prediction names, a published model or else a finished training, and its exact name."""
+        if published := await self.zoo.find(task.model, task.version):
+            return self.zoo.trained(published), {"model": published.name, "version": published.version}
+        try:
+            run = await self.jobs.get(task.model)
+        except NotFound as error:
+            near = nearest(task.model, await self.zoo.names())
+            raise NotFound(f"There is no model and no run {task.model!r}.", hint=near or error.hint) from None
+        return self.trained(run), {}
+
+    async def _code_of(self, model: Trained) -> Code | None:
+        """The source that builds a trained network, where somebody brought it who may be trusted."""
+        if not model.builder.startswith(MODULE):
+            return None
+        if not model.source.startswith("run-"):
+            return await self.zoo.code(await self.zoo.by_id(model.source))
+        run = await self.jobs.get(model.source)
+        self.zoo.architectures.sources.check_trusted(run.owner, run.name)
+        return (await self.jobs.file(run.id)).code
+
+    def trained(self, run: Job) -> Trained:
+        """The network that a finished training left, with the absolute path of its weights."""
+        if run.spec.task.kind != "train":
+            raise Invalid(f"{run.name} is not a training, so there is no network in it.")
+        if run.state != JobState.DONE:
+            raise Conflict(
+                f"{run.name} is {run.state.value}, so there is no network in it.", hint=f"mlex why {run.name}"
+            )
+        folder = self.jobs.folder(run.id).path
+        try:
+            trained = Trained.model_validate_json((folder / "model.json").read_bytes())
+        except FileNotFoundError:
+            raise NotFound(f"The folder of {run.name} is gone, and its network with it.", hint="Train again.") from None
+        return trained.model_copy(update={"weights": str(folder / trained.weights), "source": run.id})
+
+    async def _check_room(self, job: JobFile) -> None:
+        """Refuse at once what could never start."""
+        reason = self.targets.get(job.spec.target).room(job, ())
+        if reason is not None:
+            info = await self.targets.get(job.spec.target).info()
+            raise Invalid(
+                f"The target {info.name} is one machine with {info.cpus} cores and {info.gpus} GPUs: the job would "
+                "wait for ever.",
+                hint="Ask for less, or choose another target (`mlex targets`).",
+            )
+        if job.spec.image is not None:
+            raise Invalid(f"The target {job.spec.target} runs no container images.", hint="Leave image out.")
+
+
+def _stem(job: JobFile) -> str:
+    task = job.spec.task
+    if task.kind == "run":
+        called = task.code and (task.code.name or task.argv[0].rpartition("/")[2].removesuffix(".py"))
+        return called if called and NAME.fullmatch(called) else "run"
+    return task.model if task.kind == "train" else f"{task.data}-seg"
