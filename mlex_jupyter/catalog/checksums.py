@@ -20,7 +20,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlex_jupyter.catalog.datasets import Catalog
-from mlex_jupyter.data.digests import Contents, Part, checksum_of, contents_of, difference, places_of, size_of
+from mlex_jupyter.data.digests import (
+    OF_ETAGS,
+    Contents,
+    Part,
+    algorithm_of,
+    checksum_of,
+    contents_of,
+    difference,
+    places_of,
+    size_of,
+)
 from mlex_jupyter.errors import NotFound, Unavailable
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.settings import Settings
@@ -40,6 +50,8 @@ class Checksums:
 
     async def size(self, dataset: Dataset) -> int:
         """How many bytes a comparison has to read."""
+        if algorithm_of(dataset.uri) == OF_ETAGS:
+            return 0
         return await asyncio.to_thread(lambda: size_of(places_of(dataset.uri)))
 
     async def last(self, dataset: Dataset) -> Verification:
@@ -52,8 +64,9 @@ class Checksums:
 
     async def verify(self, dataset: Dataset, *, accept: bool) -> Verification:
         """Read everything, and compare it with what was noted; the first time, or to accept it, note it."""
-        contents = await self._read(dataset)
-        checksum, noted = checksum_of(contents), self._noted(dataset)
+        listed = algorithm_of(dataset.uri) == OF_ETAGS
+        contents = await (self._list(dataset) if listed else self._read(dataset))
+        checksum, noted = checksum_of(contents, algorithm_of(dataset.uri)), self._noted(dataset)
         found = _compared(dataset, contents, noted, accept=accept)
         if found.state == "noted" or (found.state == "same" and noted is None):
             self._write(f"{dataset.id}.json", json.dumps({"checksum": checksum, "files": contents}))
@@ -61,6 +74,18 @@ class Checksums:
             await self.catalog.note_checksum(dataset.id, checksum)
         self._write(f"{dataset.id}.last.json", found.model_dump_json())
         return found
+
+    async def _list(self, dataset: Dataset) -> Contents:
+        """What the service says of the objects; none of them is read."""
+        context = contextvars.copy_context()
+
+        def heard(so_far: dict[str, int]) -> None:
+            context.run(tell, f"listed {so_far['done']:,} objects of {dataset.name}")
+
+        found = await self.catalog.reading.listing(dataset, heard)
+        if not found:
+            raise NotFound(f"There is nothing at {dataset.uri}.", hint="Was it moved? Register it where it lies now.")
+        return {key: Part(size, etag) for key, size, etag in found}
 
     async def _read(self, dataset: Dataset) -> Contents:
         """In a thread, which ends soon after its caller has gone away."""
@@ -84,7 +109,8 @@ class Checksums:
             contents = {name: Part(*part) for name, part in kept["files"].items()}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return contents if dataset.checksum in (None, checksum_of(contents)) else None
+        checksum = checksum_of(contents, algorithm_of(dataset.uri))
+        return contents if dataset.checksum in (None, checksum) else None
 
     def _write(self, name: str, content: str) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -129,30 +155,35 @@ class Progress:
 
 
 def _compared(dataset: Dataset, contents: Contents, noted: Contents | None, *, accept: bool) -> Verification:
-    checksum = checksum_of(contents)
-    expected = None if accept else checksum_of(noted) if noted is not None else dataset.checksum
+    algorithm = algorithm_of(dataset.uri)
+    listed = algorithm == OF_ETAGS
+    checksum = checksum_of(contents, algorithm)
+    expected = None if accept else checksum_of(noted, algorithm) if noted is not None else dataset.checksum
     nbytes = sum(part.size for part in contents.values())
     about = {"dataset": dataset.id, "name": dataset.name, "checksum": checksum, "time": now()}
     about |= {"files": len(contents), "nbytes": nbytes}
-    read = f"{_files(len(contents))}, {_size(nbytes)}"
+    read = f"{_counted(len(contents), listed=listed)}, {_size(nbytes)}"
+    read += ", by the ETags that the service says; no value was read" if listed else ""
     if expected is None:
         return Verification(state="noted", says=f"Noted: {read}. From now on this is what is right.", **about)
     if checksum == expected:
         return Verification(state="same", says=f"All is as it was: {read}.", **about)
     found = difference(noted, contents) if noted is not None else {}
     counts = ", ".join(f"{len(names)} {what}" for what, names in found.items() if names)
-    which = f" {counts}, of {_files(len(noted))}" if noted is not None else " which files, nobody noted"
+    of = f" {counts}, of {_counted(len(noted), listed=listed)}" if noted is not None else " which files, nobody noted"
+    then = "An object that was written again may have another ETag and the same values." if listed else ""
     return Verification(
         state="changed",
         expected=expected,
-        says=f"It is not what it was:{which}. What was trained on it saw other values.",
+        says=f"It is not what it was:{of}. {then or 'What was trained on it saw other values.'}",
         **{what: tuple(names[:NAMED]) for what, names in found.items()},
         **about,
     )
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+def _counted(count: int, *, listed: bool) -> str:
+    one = "object" if listed else "file"
+    return f"1 {one}" if count == 1 else f"{count:,} {one}s"
 
 
 def _size(nbytes: int) -> str:

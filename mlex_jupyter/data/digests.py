@@ -2,7 +2,8 @@
 
     size TAB sha256 TAB path below the folder NEWLINE        in the order of the paths
 
-so that a copy of a zarr folder or a stack has the same checksum wherever it lies.
+so that a copy of a zarr folder or a stack has the same checksum wherever it lies. Of what lies in S3 nothing is read:
+it is the SHA-256 of such a list too, with the ETag that the service says of each object in place of its digest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from mlex_jupyter.data.places import is_url, split
 from mlex_jupyter.errors import Invalid, NotFound
 
 AT_ONCE = 1 << 22
-ALGORITHM = "sha256"
+ALGORITHM, OF_ETAGS = "sha256", "sha256-of-etags"
+BUCKET = "s3://"
 WHOLE = "."
 """The path of a dataset that is one file."""
 
@@ -39,7 +41,11 @@ Said = Callable[[int], None]
 def places_of(uri: str) -> dict[str, str]:
     """The files that hold a dataset, by the path below the folder."""
     if is_url(uri):
-        raise Invalid(f"{uri} is a URL: whoever serves it keeps its checksums.", hint="Copy it here to verify it.")
+        raise Invalid(
+            f"{uri} is a URL, and its server says nothing by which its values could be told from others: neither"
+            " checksums nor times.",
+            hint="Only its shape and type are compared, whenever it is opened. Copy it here to verify it.",
+        )
     file, _ = split(uri)
     found = list(files_of(file))
     if not found:
@@ -60,15 +66,20 @@ def contents_of(places: Mapping[str, str], said: Said) -> Contents:
     return {name: _part(path, name, said) for name, path in places.items()}
 
 
-def checksum_of(contents: Contents) -> str:
+def checksum_of(contents: Contents, algorithm: str = ALGORITHM) -> str:
     """One checksum of it all."""
     if contents.keys() == {WHOLE}:
-        return f"{ALGORITHM}:{contents[WHOLE].digest}"
+        return f"{algorithm}:{contents[WHOLE].digest}"
     lines = (f"{part.size}\t{part.digest}\t{name}\n" for name, part in sorted(contents.items()))
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line.encode(errors="surrogateescape"))
-    return f"{ALGORITHM}:{digest.hexdigest()}"
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def algorithm_of(uri: str) -> str:
+    """What the checksum of a dataset is of."""
+    return OF_ETAGS if uri.startswith(BUCKET) else ALGORITHM
 
 
 def difference(before: Contents, after: Contents) -> dict[str, list[str]]:

@@ -7,9 +7,10 @@ AWS_ENDPOINT_URL, or ~/.aws/credentials. Without keys the bucket is asked anonym
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ FILES = (".tif", ".tiff", ".npy", ".h5", ".hdf5", ".nxs")
 REGION = "us-east-1"
 SERVICE = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 """The variables that name it, the first one first."""
+LISTED_AT_ONCE = 1000
 PLAIN = re.compile(r"[A-Za-z0-9-]+")
 KEYS = "AWS_ENDPOINT_URL says which service is asked; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are the keys."
 
@@ -61,16 +63,40 @@ def open_s3(uri: str, axes: str | None) -> Volume:
             f"{uri} is a file; in S3 only zarr is read piece by piece.",
             hint=f"Copy it here first, as with `aws s3 cp {uri} .`, or save it as zarr in the bucket.",
         )
-    stores, errors = needed("s3", "obstore.store"), needed("s3", "obstore.exceptions")
     from mlex_jupyter.data.bucket import Bucket, careful
     from mlex_jupyter.data.ngff import volume_in
 
+    with _in_words(uri):
+        return volume_in(Bucket(_below(name, key), read_only=True), uri, axes, reader="s3", source=careful)
+
+
+def listing(uri: str) -> Iterator[list[tuple[str, int, str]]]:
+    """Key below the dataset's, size and ETag of every object, some at a time, as the service says them."""
+    name, _, key = uri.removeprefix("s3://").partition("/")
+    obstore = needed("s3", "obstore")
+    with _in_words(uri):
+        for some in obstore.list(_below(name, key.strip("/")), chunk_size=LISTED_AT_ONCE):
+            if any(one["e_tag"] is None for one in some):
+                raise Invalid(
+                    f"The service of {uri} says no ETags, so nothing tells whether an object is what it was.",
+                    hint="Copy it here to verify it.",
+                )
+            yield [(one["path"], one["size"], one["e_tag"]) for one in some]
+
+
+def _below(name: str, key: str) -> Any:
+    """What is in a bucket below a key, from a service that may be asked."""
     asked = options(os.environ)
     if "endpoint" in asked:
         check_service(asked["endpoint"])
-    bucket = stores.S3Store(name, prefix=key or None, **asked)
+    return needed("s3", "obstore.store").S3Store(name, prefix=key or None, **asked)
+
+
+@contextlib.contextmanager
+def _in_words(uri: str) -> Iterator[None]:
+    errors = needed("s3", "obstore.exceptions")
     try:
-        return volume_in(Bucket(bucket, read_only=True), uri, axes, reader="s3", source=careful)
+        yield
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
         raise Invalid(f"{uri} may not be read with the keys that are set, or without any.", hint=KEYS) from error
     except FileNotFoundError as error:
