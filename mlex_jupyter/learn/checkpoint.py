@@ -40,6 +40,8 @@ class Standing(Record):
     best: float = -1.0
     best_epoch: int = 0
     best_metrics: dict[str, float] = {}
+    pieces: int = 1
+    """In how many a batch is taken, since it did not fit into memory."""
     seconds: float = 0.0
     """Spent in training, by all attempts."""
     parameters: str = ""

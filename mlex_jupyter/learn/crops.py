@@ -5,18 +5,23 @@ A batch is a function of seed and step and of nothing else, so that a resumed tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.learn.grey import Floats
 from mlex_jupyter.learn.labelled import Labelled
 from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.learn.score import UNLABELLED
 
 KEPT = 20_000
 """Places remembered for each class of a slice; more make no difference."""
+KNOTS, BENT = 6, 2.5
+"""How a crop is bent: by a surface through so many knots a side, each moved by about so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,16 @@ class Crops:
         return found
 
     def weights(self) -> Floats:
-        """How much a pixel of each class counts: rare ones more, with a mean of 1."""
+        """How much a pixel of each class counts: rare ones more, with a mean of 1, unless all shall count the same."""
+        if self.params.class_weights == "equal":
+            return np.ones(len(self.counts), np.float32)
         weights = np.array(self.counts, np.float32) ** -0.25
         return np.asarray(weights / weights.mean(), np.float32)
 
-    def batch(self, step: int) -> tuple[Floats, NDArray[np.int64]]:
-        """The images and classes of one step."""
-        rng = np.random.default_rng([self.params.seed, 3, step])
-        images, targets = zip(*(self._crop(rng) for _ in range(self.params.batch)), strict=True)
+    def batch(self, step: int, members: Sequence[int]) -> tuple[Floats, NDArray[np.int64]]:
+        """The images and classes of one step, those of its members that somebody wants."""
+        of_each = (np.random.default_rng([self.params.seed, 3, step, member]) for member in members)
+        images, targets = zip(*(self._crop(rng) for rng in of_each), strict=True)
         return np.stack(images), np.stack(targets).astype(np.int64)
 
     def _crop(self, rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
@@ -73,7 +80,25 @@ class Crops:
         left = int(np.clip(x - rng.integers(self.side), 0, columns - self.side))
         part = slice(top, top + self.side), slice(left, left + self.side)
         image, target = here.image_CYX[:, *part], here.train_YX[part]
+        if self.params.elastic:
+            image, target = _bent(image, target, rng)
         return _changed(image, target, rng) if self.params.augment else (image, target)
+
+
+def _bent(image: Floats, target: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
+    """Each pixel from a place a little beside, neighbours from neighbouring places; labels from the nearest pixel."""
+    rows, columns = target.shape
+    shifts = [_smooth(rng.normal(0, BENT, (KNOTS, KNOTS)), (rows, columns)) for _ in range(2)]
+    places = np.mgrid[:rows, :columns] + np.stack(shifts)
+    bent = np.stack([ndimage.map_coordinates(channel, places, order=1, mode="reflect") for channel in image])
+    return bent.astype(np.float32), ndimage.map_coordinates(target, places, order=0, mode="constant", cval=UNLABELLED)
+
+
+def _smooth(knots: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """A surface through the knots."""
+    scale = [side / len(knots) for side in shape]
+    surface: NDArray[np.float64] = ndimage.zoom(knots, scale, order=3, mode="nearest", grid_mode=True)
+    return surface
 
 
 def _changed(image: Floats, target: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:

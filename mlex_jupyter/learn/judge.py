@@ -36,6 +36,11 @@ class Judgement:
     loss: float
     confusion: Confusion
 
+    @classmethod
+    def none(cls, classes: int) -> Judgement:
+        """Where nothing was looked at."""
+        return cls(0.0, Confusion(classes))
+
     @property
     def dice(self) -> float:
         """The mean over the classes."""

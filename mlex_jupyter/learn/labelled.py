@@ -42,13 +42,29 @@ class Slice:
     judge_YX: Bytes
 
 
+@dataclass(frozen=True)
+class Painted:
+    """Labels as they were painted over a volume; 0 is unlabelled."""
+
+    name: str
+    values: Any
+    """Slices, rows, columns, or one slice's: an array, or something that is read like one."""
+    classes: tuple[ClassInfo, ...]
+    slices: tuple[int, ...]
+
+    @classmethod
+    def of(cls, labels: LabelSet, volume: Volume) -> Painted:
+        """A version of a label set."""
+        return cls(labels.name, _open_labels(labels, volume), labels.classes, labels.slices)
+
+
 class Labelled:
     """The labelled slices of one dataset."""
 
-    def __init__(self, data: Dataset, labels: LabelSet, *, multiple: int, validation: float, seed: int) -> None:
-        self.volume: Volume = open_volume(data)
+    def __init__(self, volume: Volume, labels: Painted, *, multiple: int, validation: float, seed: int) -> None:
+        self.volume = volume
         self.multiple = multiple
-        self._labels = _open_labels(labels, self.volume)
+        self._labels = labels.values
         self.zs = self._with_labels(labels)
         self.classes = self._classes(labels)
         self._table = np.full(256, UNLABELLED, np.uint8)
@@ -58,6 +74,12 @@ class Labelled:
         self._judging = self._split(validation, np.random.default_rng([seed, 1]))
         self._cache: OrderedDict[int, Slice] = OrderedDict()
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, data: Dataset, labels: LabelSet, **how: Any) -> Labelled:
+        """Those of a registered dataset."""
+        volume = open_volume(data)
+        return cls(volume, Painted.of(labels, volume), **how)
 
     @property
     def judging(self) -> list[int]:
@@ -99,14 +121,14 @@ class Labelled:
         sides = (_grown(self.targets(z, side), self.multiple) for side in SIDES)
         return Slice(z, padded(image, self.multiple), *sides)
 
-    def _with_labels(self, labels: LabelSet) -> list[int]:
+    def _with_labels(self, labels: Painted) -> list[int]:
         depth = self.volume.shape_ZCYX[0]
         zs = [z for z in sorted(set(labels.slices)) if 0 <= z < depth and self.values(z).any()]
         if not zs:
             raise Invalid(f"{labels.name} has no labelled pixels.", hint="Paint some of each class, on a slice or two.")
         return zs
 
-    def _classes(self, labels: LabelSet) -> tuple[ClassInfo, ...]:
+    def _classes(self, labels: Painted) -> tuple[ClassInfo, ...]:
         counts = sum((np.bincount(self.values(z).reshape(-1), minlength=256) for z in self.zs), np.zeros(256, int))
         known = {one.value for one in labels.classes}
         if strange := [int(value) for value in np.flatnonzero(counts) if value and value not in known]:

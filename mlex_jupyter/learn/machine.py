@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 
 import torch
 
@@ -42,3 +43,22 @@ def has_tiles() -> bool:
     """Whether this processor multiplies bfloat16 matrices in hardware."""
     asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(asked and asked())
+
+
+def memory_gb(device: torch.device) -> float:
+    """The most that has been used so far: of the GPU's memory, or of this process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says, in one of torch's ways, that there was not enough memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said
+
+
+def let_go(device: torch.device) -> None:
+    """Give back what torch keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -7,6 +7,7 @@ attempt claimed and ends without effect.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from mlex_jupyter.data.places import Policy, hold_to
 from mlex_jupyter.errors import NO_ROOM, Conflict, Invalid, MlexError
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
-from mlex_jupyter.learn.attempt import Attempt, Stopped
+from mlex_jupyter.learn.attempt import Attempt, Helper, Stopped
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Ending, JobState, Result, now
 
@@ -27,6 +28,8 @@ def main(folder_path: str, number: int) -> int:
     """Run one attempt, and return the exit code that says how it ended."""
     folder = JobFolder(Path(folder_path))
     folder.check_owner()
+    if int(os.environ.get("RANK", "0")):  # `torchrun` started several, of which the first is the attempt
+        return help_along(Helper(folder, folder.job(), number))
     try:
         folder.claim(number)
     except Conflict as error:
@@ -56,6 +59,18 @@ def main(folder_path: str, number: int) -> int:
         traceback.print_exc()
         message, hint = in_plain_words(error)
         return _end(attempt, JobState.FAILED, FAILED, message, hint)
+
+
+def help_along(attempt: Helper) -> int:
+    """Do a share of the work. How it ended is for the first process to say."""
+    attempt.listen()
+    try:
+        hold_to(Policy.of(Settings.load()))
+        bring_code(attempt)
+        work(attempt)(attempt)
+        return DONE
+    except Stopped:
+        return STOPPED
 
 
 def bring_code(attempt: Attempt) -> None:

@@ -19,7 +19,7 @@ from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.score import Confusion
 from mlex_jupyter.learn.tiles import segment
-from mlex_jupyter.learn.train import Training
+from mlex_jupyter.learn.train import training_of
 from tests.learning import dataset, label_set, train_job
 
 UNSEEN = {"sand": 2026, "foam": 2027}
@@ -131,9 +131,8 @@ def test_a_unet_solves_it_from_the_scribbles(unseen: Sample, tmp_path: Path) -> 
     labels = label_set(tmp_path / "sand/scribbles.zarr", unseen.classes)
     given = {"epochs": 5, "steps_per_epoch": 40, "batch": 4, "patch": 128, "base_channels": 16, "depth": 4}
     folder = train_job(tmp_path / "run-1", dataset(tmp_path / "sand/volume.zarr"), labels, **given)
-    training = Training(Attempt(folder, folder.job(), 1))
+    training = training_of(Attempt(folder, folder.job(), 1))
     training.run()
-    training.finish()
     network, how = training.state.load_best(), training.labelled.preprocessing
     slices = [grey.normalised(unseen.volume[z][None], how)[None] for z in judged(unseen)]
     found = [segment(network, one, training.fit, training.device) for one in slices]

@@ -17,7 +17,8 @@ from mlex_jupyter.errors import MlexError
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.judge import judge
 from mlex_jupyter.learn.run import FAILED, STOPPED
-from mlex_jupyter.learn.train import Training, schedule, train
+from mlex_jupyter.learn.train import finish, train, training_of
+from mlex_jupyter.learn.training import rate
 from mlex_jupyter.types import ClassInfo, Dataset, JobState, LabelSet, Trained
 from tests.learning import dataset, events, label_set, run, small_sample, start, train_job
 
@@ -122,14 +123,15 @@ def test_two_dimensional_data_classes_with_gaps_and_crops_that_do_not_fit_are_no
 def test_the_best_weights_are_kept_and_not_the_last(tmp_path: Path, inputs: Inputs) -> None:
     for seed in range(8):
         folder = train_job(tmp_path / f"run-{seed}", *inputs, epochs=6, learning_rate=0.5, seed=seed)
-        training = Training(Attempt(folder, folder.job(), 1))
+        attempt = Attempt(folder, folder.job(), 1)
+        training = training_of(attempt)
         training.run()
         scores = [one["dice"] for one in events(folder, "epoch")]
         if max(scores) > scores[-1]:  # a rate this high does harm sooner or later
             break
     else:
         pytest.fail("The last epoch was always the best, which shows nothing.")
-    result = training.finish()
+    result = finish(attempt, training)
     kept = {name: torch.from_numpy(value) for name, value in load_file(folder.path / "weights.safetensors").items()}
     training.state.network.load_state_dict(kept)
     weights = training.crops.weights()
@@ -202,7 +204,7 @@ def test_a_bad_input_ends_the_process_as_a_failure_in_the_same_words(tmp_path: P
 
 
 def test_the_rate_rises_and_then_falls_to_nearly_nothing() -> None:
-    rates = [schedule(step, 100) for step in range(100)]
+    rates = [rate("cosine", step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == 1
     assert rates[10:] == sorted(rates[10:], reverse=True)
