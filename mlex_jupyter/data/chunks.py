@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mlex_jupyter.data.codecs import DECODERS
 from mlex_jupyter.data.inside import opened_inside
+from mlex_jupyter.data.volume import Empty
 from mlex_jupyter.errors import Invalid, MlexError
 
 Cut = tuple[slice, ...]
@@ -103,8 +104,12 @@ class Chunks:
 
     def __getitem__(self, index: Cut) -> NDArray[Any]:
         """Read and decode the chunks that the piece touches."""
+        return self.filled(index, np.empty)
+
+    def filled(self, index: Cut, empty: Empty) -> NDArray[Any]:
+        """The same, in memory of the caller's."""
         places = [range(*item.indices(length)) for item, length in zip(index, self.shape, strict=True)]
-        out = np.empty([len(place) for place in places], self.dtype)
+        out: NDArray[Any] = empty([len(place) for place in places], self.dtype)
         parts = [list(_parts(place, length)) for place, length in zip(places, self._plan.shape, strict=True)]
         pieces = itertools.product(*parts)
         if math.prod(map(len, parts)) == 1:

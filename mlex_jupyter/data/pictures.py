@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlex_jupyter.data.pyramid import SMALL, cost, level_for
 from mlex_jupyter.data.shelf import Shelf
-from mlex_jupyter.data.volume import SPACE, Volume
+from mlex_jupyter.data.volume import SPACE, Empty, Volume
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.types import ClassInfo, Dataset, LabelSet
 
@@ -59,12 +59,14 @@ def slice_png(
         return _png(_over(grey, labels, overlay.classes), size, smooth=False)
 
 
-def whole_plane(dataset: Dataset, axis: int, index: int | None, shelf: Shelf) -> NDArray[Any]:
+def whole_plane(
+    dataset: Dataset, axis: int, index: int | None, shelf: Shelf, empty: Empty | None = None
+) -> NDArray[Any]:
     """All values of a slice across z, y or x, as they are; of several channels the first."""
     import numpy as np
 
     volume = shelf.dataset(dataset)
-    return np.ascontiguousarray(_plane(volume, axis, _place(volume, dataset, axis, index)))
+    return np.ascontiguousarray(_plane(volume, axis, _place(volume, dataset, axis, index), empty=empty))
 
 
 def _place(volume: Volume, dataset: Dataset, axis: int, index: int | None) -> int:
@@ -91,14 +93,16 @@ def _level(pyramid: Path, volume: Volume, axis: int, size: int) -> int:
     return level_for(pyramid, (depth, rows, columns), axis, size)
 
 
-def _plane(volume: Volume, axis: int, place: int, size: int | None = None, step: int = 1) -> NDArray[Any]:
+def _plane(
+    volume: Volume, axis: int, place: int, size: int | None = None, step: int = 1, empty: Empty | None = None
+) -> NDArray[Any]:
     """The values of a slice, in the order of z, y, x; every n-th where there are many more than the size shown."""
     depths = dict(zip(SPACE, (volume.shape_ZCYX[0], *volume.shape_ZCYX[2:]), strict=True))
     across = SPACE[axis]
     shown = [letter for letter in SPACE if letter != across]
     step = max(step, max(depths[letter] for letter in shown) // (2 * size)) if size else step
     cut = {letter: slice(None, None, step) for letter in shown} | {across: slice(place, place + 1), "c": slice(0, 1)}
-    piece = volume[tuple(cut[letter] for letter in volume.axes)]
+    piece = volume.read(tuple(cut[letter] for letter in volume.axes), empty)
     kept = [letter for letter in volume.axes if letter not in (across, "c")]
     flat = piece[tuple(slice(None) if letter in kept else 0 for letter in volume.axes)]
     plane: NDArray[Any] = flat.transpose([kept.index(letter) for letter in shown if letter in kept])

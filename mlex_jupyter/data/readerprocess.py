@@ -14,8 +14,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from mlex_jupyter.data.ahead import Ahead, Done
 from mlex_jupyter.data.frames import Pipes
 from mlex_jupyter.data.places import Policy, hold_to
 from mlex_jupyter.data.sandbox import confine, connect_only_to
@@ -26,19 +27,27 @@ OPEN_FILES = 512
 FIRST_TO_GO = "900"
 """Of 1000: where memory runs out, the system ends this process before a server or a kernel."""
 
-Done = tuple[Mapping[str, Any], bytes | memoryview]
-Work = Callable[[Shelf, Any], Iterator[Mapping[str, Any] | Done]]
+
+class Desk(NamedTuple):
+    """What a request's work has at hand."""
+
+    shelf: Shelf
+    room: memoryview
+    """Where the bytes of the answer may be put, so that they need not be copied there."""
+
+
+Work = Callable[[Desk, Any], Iterator[Mapping[str, Any] | Done]]
 """Yields what it has done so far, so that it is known to be alive; in the end one pair: what it found, and bytes."""
 
 
-def inspect(shelf: Shelf, asked: Any) -> Iterator[Done]:
+def inspect(desk: Desk, asked: Any) -> Iterator[Done]:
     """What a file says about its volume."""
     from mlex_jupyter.data.readers import inspect_volume
 
     yield inspect_volume(asked["path"], asked["axes"]).model_dump(mode="json"), b""
 
 
-def picture(shelf: Shelf, asked: Any) -> Iterator[Done]:
+def picture(desk: Desk, asked: Any) -> Iterator[Done]:
     """A slice as a PNG."""
     from mlex_jupyter.data.pictures import slice_png
     from mlex_jupyter.types import Dataset, LabelSet
@@ -46,19 +55,21 @@ def picture(shelf: Shelf, asked: Any) -> Iterator[Done]:
     overlay = asked["overlay"] and LabelSet.model_validate(asked["overlay"])
     cut = {name: asked[name] for name in ("axis", "index", "size")}
     beside: dict[str, Any] = {"overlay": overlay, "pyramid": asked["pyramid"] and Path(asked["pyramid"])}
-    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, **beside, shelf=shelf)
+    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, **beside, shelf=desk.shelf)
 
 
-def plane(shelf: Shelf, asked: Any) -> Iterator[Done]:
+def plane(desk: Desk, asked: Any) -> Iterator[Done]:
     """The values of one slice."""
     from mlex_jupyter.data.pictures import whole_plane
+    from mlex_jupyter.data.volume import beginning_of
     from mlex_jupyter.types import Dataset
 
-    values = whole_plane(Dataset.model_validate(asked["dataset"]), asked["axis"], asked["index"], shelf)
+    dataset, empty = Dataset.model_validate(asked["dataset"]), beginning_of(desk.room)
+    values = whole_plane(dataset, asked["axis"], asked["index"], desk.shelf, empty)
     yield {"shape": values.shape, "dtype": values.dtype.str}, values.data.cast("B")
 
 
-def pyramid(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+def pyramid(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """Write the display pyramid of a volume."""
     from mlex_jupyter.data.pyramid import build
     from mlex_jupyter.data.readers import open_volume
@@ -70,7 +81,7 @@ def pyramid(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     yield {"levels": levels}, b""
 
 
-def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+def take_labels(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """Copy the labels in a file to a folder of this home, and count them."""
     from mlex_jupyter.data.classnames import beside
     from mlex_jupyter.data.coco import copy_coco
@@ -90,7 +101,7 @@ def take_labels(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     yield {"painted": found, "classes": [one.model_dump() for one in classes]}, b""
 
 
-def quality(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+def quality(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """What the values of a volume are like."""
     from mlex_jupyter.data.quality import examine
     from mlex_jupyter.data.readers import open_path, open_volume
@@ -102,8 +113,21 @@ def quality(shelf: Shelf, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     yield found.model_dump(mode="json"), b""
 
 
+def listing(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
+    """Which objects of a service hold a volume: key, size and ETag of each."""
+    from mlex_jupyter.data import s3
+    from mlex_jupyter.data.places import located
+
+    found: list[tuple[str, int, str]] = []
+    for some in s3.listing(located(asked["path"])):
+        found += some
+        yield {"done": len(found)}
+    yield {"objects": found}, b""
+
+
 WORK: Mapping[str, Work] = {
     "inspect": inspect,
+    "listing": listing,
     "picture": picture,
     "pyramid": pyramid,
     "plane": plane,
@@ -112,21 +136,42 @@ WORK: Mapping[str, Work] = {
 }
 
 
-def answer(shelf: Shelf, pipes: Pipes, asked: Mapping[str, Any], silence_s: float) -> None:
-    """Do one request's work; whatever goes wrong is said in words."""
-    try:
-        for said in WORK[asked["do"]](shelf, asked):
+class Reader:
+    """Answers requests, one at a time."""
+
+    def __init__(self, pipes: Pipes, silence_s: float) -> None:
+        self._pipes = pipes
+        self._silence_s = silence_s
+        self._shelf = Shelf()
+        self._ahead = Ahead()
+
+    def answer(self) -> None:
+        """Do the next request's work; whatever goes wrong is said in words. Then read on where somebody will ask."""
+        asked = self._pipes.receive().said
+        self._be_heard()
+        try:
+            found, data = self._ahead.answer(asked, self._done)
+            self._pipes.send({"found": found, "ahead": self._ahead.goes_on}, data)
+        except (EOFError, BrokenPipeError):
+            raise
+        except Exception as error:
+            said = error if isinstance(error, MlexError) else in_words(error)
+            self._pipes.send({"error": {"code": said.code, "message": said.message, "hint": said.hint}})
+        if self._ahead.goes_on and not self._pipes.waiting():
+            self._ahead.go_on(self._done)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _done(self, asked: Mapping[str, Any]) -> Done:
+        for said in WORK[asked["do"]](Desk(self._shelf, self._pipes.room()), asked):
             if isinstance(said, tuple):
-                found, data = said
-                pipes.send({"found": found}, data)
-            else:
-                _be_heard(silence_s)
-                pipes.send({"so_far": said})
-    except MlexError as error:
-        pipes.send({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
-    except Exception as error:
-        refused = in_words(error)
-        pipes.send({"error": {"code": refused.code, "message": refused.message, "hint": refused.hint}})
+                return said
+            self._be_heard()
+            self._pipes.send({"so_far": said})
+        raise AssertionError("work ends with what it found")
+
+    def _be_heard(self) -> None:
+        """The alarm ends this process where its caller, which would have ended it before, is gone."""
+        signal.setitimer(signal.ITIMER_REAL, self._silence_s * 1.5)
 
 
 def in_words(error: Exception) -> Invalid:
@@ -153,11 +198,6 @@ def limit(memory_bytes: int, niceness: int) -> None:
         file.write(FIRST_TO_GO)
 
 
-def _be_heard(silence_s: float) -> None:
-    """The alarm ends this process where its caller, which would have ended it before, is gone."""
-    signal.setitimer(signal.ITIMER_REAL, silence_s * 1.5)
-
-
 def main(said: str) -> int:
     """Answer until the caller is gone, within the limits that it says."""
     limits = json.loads(said)
@@ -173,15 +213,12 @@ def main(said: str) -> int:
         connect_only_to(policy.hosts)
     limit(memory_bytes, limits["niceness"])
     confine(reads=policy.roots, writes=limits["writes"], urls=limits["urls"])
-    shelf = Shelf()
+    reader = Reader(pipes, silence_s)
     while True:
         try:
-            asked = pipes.receive().said
-            _be_heard(silence_s)
-            answer(shelf, pipes, asked, silence_s)
+            reader.answer()
         except (EOFError, BrokenPipeError):
             return 0
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":

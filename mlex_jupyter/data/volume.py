@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -27,9 +27,15 @@ LARGEST = 1 << 50
 
 Index = int | slice | EllipsisType
 
+Empty = Callable[[Sequence[int], Any], Any]
+"""`np.empty`, or what gives other memory."""
+
 
 class Source(Protocol):
-    """What a reader hands to a Volume: it is only ever asked with one slice a dimension, steps above 0."""
+    """What a reader hands to a Volume: it is only ever asked with one slice a dimension, steps above 0.
+
+    One that decodes into memory of the caller's has `filled(index, empty)` too.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,12 +116,18 @@ class Volume:
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> NDArray[Any]:
         """Read this piece, in the machine's own byte order."""
+        return self.read(index)
+
+    def read(self, index: Index | tuple[Index, ...], empty: Empty | None = None) -> NDArray[Any]:
+        """`volume[index]`, in memory of the caller's, where its source can do that."""
         import numpy as np
 
         asked = [_one(item, length) for item, length in zip(_full(index, self.ndim), self.shape, strict=True)]
         lead = (slice(0, 1),) * self._lead
         try:
-            piece = np.asarray(self._source[lead + tuple(read for read, _ in asked)])
+            cut = lead + tuple(read for read, _ in asked)
+            filled = getattr(self._source, "filled", None) if empty else None
+            piece = np.asarray(filled(cut, empty) if filled else self._source[cut])
         except MlexError:
             raise
         except Exception as error:  # a codec, a missing or a damaged chunk: each library has its own errors
@@ -199,3 +211,20 @@ def _one(item: int | slice, length: int) -> tuple[slice, int | slice]:
         return slice(0, 0), slice(None)
     forwards = places if places.step > 0 else places[::-1]
     return slice(forwards[0], forwards[-1] + 1, forwards.step), slice(None, None, 1 if places.step > 0 else -1)
+
+
+def beginning_of(room: memoryview) -> Empty:
+    """What gives this memory to the first that fits."""
+    import numpy as np
+
+    given = False
+
+    def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        nonlocal given
+        size = math.prod(shape) * dtype.itemsize
+        if given or not 0 < size <= len(room):
+            return np.empty(shape, dtype)
+        given = True
+        return np.frombuffer(room[:size], dtype).reshape(shape)
+
+    return empty

@@ -13,8 +13,9 @@ import numpy as np
 import psutil
 import pytest
 
-from mlex_jupyter.data import reading
-from mlex_jupyter.data.reading import Reading, environment
+from mlex_jupyter.data import lanes
+from mlex_jupyter.data.asking import environment
+from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.errors import Forbidden, Invalid
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, now
@@ -68,7 +69,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Odd:
 
 def reading_with(home: Path, **settings: object) -> Reading:
     """One with processes of its own, which know this test's variables."""
-    reading._lane.cache_clear()
+    lanes.lane.cache_clear()
     return Reading(Settings.load(**{"home": home, "readers": 1, **settings}))
 
 
