@@ -52,6 +52,7 @@ class JobVerbs(Parts):
         data: str,
         labels: str,
         params: Params = {},
+        preset: str | None = None,
         name: str | None = None,
         target: str = "local",
         resources: Resources = Resources(),
@@ -61,7 +62,7 @@ class JobVerbs(Parts):
         wait: bool = False,
     ) -> Job:
         """Train an architecture on the labelled pixels of a dataset."""
-        task = checked(TrainTask, model=model, data=data, labels=labels, params=params)
+        task = checked(TrainTask, model=model, data=data, labels=labels, params=params, preset=preset)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})

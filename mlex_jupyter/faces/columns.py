@@ -8,7 +8,7 @@ from typing import Any
 
 from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.words import clock, plural, size, spans, task_words, words
-from mlex_jupyter.types import Architecture, Job, JobState
+from mlex_jupyter.types import Architecture, Job, JobState, Params
 
 COLOURS = {
     JobState.RUNNING: "--jp-brand-color1",
@@ -55,6 +55,16 @@ def _how_far(job: Job) -> str:
 
 def _from(found: Architecture) -> str:
     return f"source of {found.owner}, {found.version}" if found.owner else f"{found.distribution} {found.version}"
+
+
+def _sees(found: Architecture) -> str:
+    if not found.finite_halo:
+        return "the whole slice: tiles of large ones are blended"
+    return f"{found.halo} pixels around each" if found.halo else ""
+
+
+def _preset(name: str, params: Params) -> str:
+    return f"{name}: {', '.join(f'{one}={words(value)}' for one, value in params.items())}"
 
 
 def _yes(check: Any) -> str:
@@ -270,6 +280,8 @@ FACTS: dict[str, tuple[Column, ...]] = {
         field("about", "description"),
         field("takes", "inputs"),
         field("gives", "outputs"),
+        Column("sees", _sees),
+        Column("presets", lambda found: Lines(tuple(_preset(*one) for one in found.presets.items()))),
         Column("from", lambda found: f"{_from(found)}, {found.builder}"),
     ),
     "Verification": (

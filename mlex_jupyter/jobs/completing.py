@@ -25,7 +25,7 @@ from mlex_jupyter.types import (
     new_id,
 )
 from mlex_jupyter.zoo import Zoo, fit
-from mlex_jupyter.zoo.architectures import complete_params
+from mlex_jupyter.zoo.architectures import complete_params, preset_params
 
 
 class Completing:
@@ -69,7 +69,8 @@ class Completing:
             if architecture.owner is not None:
                 self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
             labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
-            params = complete_params(architecture, task.params)
+            preset = preset_params(architecture, task.preset) if task.preset else {}
+            params = complete_params(architecture, {**preset, **task.params})
             fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
             task = task.model_copy(update={"data": data.name, "params": params})
             found = {"data": data, "labels": labels, "architecture": architecture, "code": code}

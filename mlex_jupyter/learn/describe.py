@@ -57,13 +57,19 @@ def of_entry_point(point: EntryPoint) -> Architecture:
 
 def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     """The architecture that a builder makes."""
-    promise = contract(built_by)
+    promise, form = contract(built_by), params_schema(built_by)
+    for preset, params in promise.presets.items():
+        if strange := sorted(params.keys() - form["properties"].keys()):  # type: ignore[union-attr]
+            raise Invalid(f"Its preset {preset} sets {strange[0]}, which it does not have.")
     return Architecture(
         title=promise.title,
         description=promise.description,
-        params_schema=params_schema(built_by),
+        params_schema=form,
         inputs=ArrayContract(axes="cyx", channels=promise.channels, divisible_by=promise.divisible_by),
         outputs=ArrayContract(axes="cyx", divisible_by=promise.divisible_by),
+        presets={preset: dict(params) for preset, params in promise.presets.items()},
+        halo=promise.halo,
+        finite_halo=promise.finite_halo,
         **where,
     )
 

@@ -20,7 +20,6 @@ from mlex_jupyter.learn.models import Contract, build, measure
 
 CLASSES = 3
 PICTURE_S, PICTURE_STEPS = 4.0, 60
-FARTHEST = 512
 DIVISORS = (2, 4, 8, 16, 32, 64)
 
 
@@ -133,49 +132,22 @@ def _rule(found: int, params: Mapping[str, Any]) -> str:
 
 def halo(trial: Trial) -> str:
     """How far a pixel looks, said and found."""
+    from mlex_jupyter.learn.models.reach import reach
+
     said = measure(trial.where, trial.promise.halo, trial.params)
-    side = min(FARTHEST, trial.side(256 if said is None else 2 * said + 4 * trial.multiple + 32))
-    found = _reach(trial, side)
-    if found >= side // 2 - 2 * trial.multiple:
-        if said is not None and side < FARTHEST:
+    found = reach(trial.network(), trial.multiple, trial.channels)
+    if found is None:
+        if said is not None:
             raise Invalid(f"A pixel looks over the whole slice, not {said} pixels far as it says.", hint="Say no halo.")
-        return f"A pixel looks {found} pixels far or more: large slices are predicted whole, or not quite exactly"
+        return "A pixel looks over the whole slice: large slices are predicted in blended tiles, not quite exactly"
     if said is None:
-        return f'A pixel looks about {found} pixels far. Say halo="{found}" and large slices are tiled exactly'
+        return f"A pixel looks {found} pixels far"
     if found > said:
         raise Invalid(
             f"A pixel looks {found} pixels far, not {said} as it says: tiles would not come out exactly.",
-            hint=f'Say halo="{found}", or a rule of the parameters that comes to it.',
+            hint=f'Say halo="{found}", or nothing, and it is found out.',
         )
     return f"A pixel looks {found} pixels far; {said} is said"
-
-
-def _reach(trial: Trial, side: int) -> int:
-    """The farthest pixel that a logit depends on, counted from the block of pixels that divides, where tiles are cut.
-
-    By the gradients of two inputs at both ends of a block.
-    """
-    import torch
-
-    network = trial.network().eval()
-    exact = torch.float64
-    try:
-        network = network.double()
-        network(torch.zeros(1, trial.channels, side, side, dtype=exact))
-    except RuntimeError:  # it insists on single precision
-        network, exact = trial.network().eval(), torch.float32
-    farthest = 0
-    for _ in range(2):
-        image = torch.randn(1, trial.channels, side, side, dtype=exact, requires_grad=True)
-        logits = network(image)
-        first = side // 2 // trial.multiple * trial.multiple
-        last = first + trial.multiple - 1
-        for at in {first, last}:
-            (slope,) = torch.autograd.grad(logits[0, :, at, at].sum(), image, retain_graph=True)
-            for places in slope[0].abs().amax(dim=0).nonzero().T:
-                if len(places):
-                    farthest = max(farthest, first - int(places.min()), int(places.max()) - last)
-    return farthest
 
 
 def keeps(trial: Trial) -> str:

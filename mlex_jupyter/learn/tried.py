@@ -1,6 +1,7 @@
 """Try a network on one slice: `python -m mlex_jupyter.learn.tried FOLDER`.
 
     FOLDER/model.json     a `Trained`
+    FOLDER/code.json      the `Code` that its network is built by, where it is one's own
     FOLDER/input.npy      raw grey values as batch, channel, y, x; made here where there is none
     FOLDER/output.npy     the logits that come out
 
@@ -9,6 +10,7 @@ It prints what it learned of the network as one line of JSON, or why it failed.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -19,28 +21,39 @@ import torch
 
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.learn import grey
+from mlex_jupyter.learn.brought import load_builder
 from mlex_jupyter.learn.grey import Floats
 from mlex_jupyter.learn.models import contract, find_builder, measure
+from mlex_jupyter.learn.models.reach import halo as halo_of
 from mlex_jupyter.learn.predict import load_network
 from mlex_jupyter.learn.tiles import forward, up_to
-from mlex_jupyter.types import Trained
+from mlex_jupyter.types import Code, Trained
 
 
 def try_one(folder: Path) -> dict[str, object]:
     """Run the network once, and say how sides must divide and how far a pixel looks."""
     model = Trained.model_validate_json((folder / "model.json").read_bytes())
-    promise = contract(find_builder(model.builder))
+    if (code := folder / "code.json").exists():
+        load_builder(Code.model_validate_json(code.read_bytes()))
+    builder = find_builder(model.builder)
+    promise = contract(builder)
     multiple = measure(model.builder, promise.divisible_by, model.params) or 1
-    halo = measure(model.builder, promise.halo, model.params) or 0
+    network = load_network(model, folder / model.weights, torch.device("cpu"))
+    halo = halo_of(model.builder, model.params, network, model.channels) or 0
     smallest = up_to(2 * halo + multiple, multiple)
     place = folder / "input.npy"
     if not place.exists():
         np.save(place, _sand(model, max(smallest, up_to(64, multiple))))
     raw_BCYX = np.load(place, allow_pickle=False).astype(np.float32)
-    network = load_network(model, folder / model.weights, torch.device("cpu"))
     logits_BCYX = forward(network, grey.normalised(raw_BCYX, model.preprocessing), torch.device("cpu")).numpy()
     np.save(folder / "output.npy", logits_BCYX)
-    return {"multiple": multiple, "halo": halo, "smallest": smallest, "torch": torch.__version__.partition("+")[0]}
+    said = {
+        "multiple": multiple,
+        "halo": halo,
+        "smallest": smallest,
+        "takes": list(inspect.signature(builder).parameters),
+    }
+    return said | {"torch": torch.__version__.partition("+")[0]}
 
 
 def _sand(model: Trained, side: int) -> Floats:

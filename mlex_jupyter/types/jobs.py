@@ -23,7 +23,9 @@ class TrainTask(Record):
     data: Name
     labels: Name
     params: Params = {}
-    """Network and training parameters; what is left out takes the architecture's default."""
+    """Network and training parameters; what is left out takes the preset's value, else the architecture's default."""
+    preset: str | None = Field(None, max_length=100)
+    """Some of the architecture's parameters by one word, as `fast`."""
 
 
 class PredictTask(Record):

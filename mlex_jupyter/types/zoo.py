@@ -35,6 +35,12 @@ class Architecture(Record):
     """JSON Schema of network and training parameters; `x-group` is "network" or "training"."""
     inputs: ArrayContract
     outputs: ArrayContract
+    presets: dict[str, Params] = {}
+    """Parameters that go together, by name: fast, balanced, best."""
+    halo: str | None = None
+    """How far a pixel looks, by the parameters; None where it is found out from the network."""
+    finite_halo: bool = True
+    """False where a pixel sees the whole slice, so that tiles are no more than nearly exact."""
     builder: str
     """Where it is defined: `module:function`."""
     distribution: str

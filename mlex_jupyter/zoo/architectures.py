@@ -131,6 +131,15 @@ def complete_params(architecture: Architecture, params: Params) -> Params:
     return complete
 
 
+def preset_params(architecture: Architecture, preset: str) -> Params:
+    """The parameters of a preset."""
+    if preset not in architecture.presets:
+        known = ", ".join(architecture.presets)
+        hint = nearest(preset, architecture.presets) or (f"It has {known}." if known else "It has none: use `-p`.")
+        raise NotFound(f"{architecture.name} has no preset {preset!r}.", hint=hint)
+    return architecture.presets[preset]
+
+
 async def describe(names: list[str]) -> dict[str, dict[str, Any]]:
     """Ask a process of its own what these architectures are; whatever it does, there is an answer for each."""
     process = await asyncio.create_subprocess_exec(

@@ -253,7 +253,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Append a piece to a file; one that is there already changes nothing. */
+        /** Append a piece to a file; what is there already does not change. */
         post: operations["send_piece"];
         delete?: never;
         options?: never;
@@ -1293,6 +1293,28 @@ export interface components {
             };
             inputs: components["schemas"]["ArrayContract"];
             outputs: components["schemas"]["ArrayContract"];
+            /**
+             * Presets
+             * @description Parameters that go together, by name: fast, balanced, best.
+             * @default {}
+             */
+            presets: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            };
+            /**
+             * Halo
+             * @description How far a pixel looks, by the parameters; None where it is found out from the network.
+             * @default null
+             */
+            halo: string | null;
+            /**
+             * Finite Halo
+             * @description False where a pixel sees the whole slice, so that tiles are no more than nearly exact.
+             * @default true
+             */
+            finite_halo: boolean;
             /**
              * Builder
              * @description Where it is defined: `module:function`.
@@ -3190,12 +3212,18 @@ export interface components {
             labels: string;
             /**
              * Params
-             * @description Network and training parameters; what is left out takes the architecture's default.
+             * @description Network and training parameters; what is left out takes the preset's value, else the architecture's default.
              * @default {}
              */
             params?: {
                 [key: string]: components["schemas"]["JsonValue"];
             };
+            /**
+             * Preset
+             * @description Some of the architecture's parameters by one word, as `fast`.
+             * @default null
+             */
+            preset?: string | null;
         };
         /**
          * TrainedOn
@@ -4163,6 +4191,8 @@ export interface operations {
                 path: string;
                 /** @description Where to begin; negative counts from the end. */
                 offset: number;
+                /** @description What goes beyond the file belongs to those that were announced after it. */
+                following?: boolean;
             };
             header?: never;
             path: {

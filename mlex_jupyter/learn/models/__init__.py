@@ -15,7 +15,7 @@ import importlib
 import inspect
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlex_jupyter.errors import Invalid, NotFound
@@ -37,9 +37,13 @@ class Contract:
     divisible_by: str
     """How a slice's sides must divide, by the parameters: `2**(depth-1)`. Padding is automatic."""
     halo: str | None
-    """How far a pixel looks, by the parameters; without it large slices cannot be cut into exact tiles."""
+    """How far a pixel looks, by the parameters. Where it is not said it is found out, which takes a second."""
     channels: int | None
     """How many channels it takes, or None for any number."""
+    finite_halo: bool = True
+    """False where a pixel sees the whole slice, as through instance normalisation. Without a rule it is found out."""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters that go together, by name: `{"fast": {"depth": 3}}`."""
 
 
 def architecture(
@@ -49,11 +53,15 @@ def architecture(
     divisible_by: str = "1",
     halo: str | None = None,
     channels: int | None = None,
+    finite_halo: bool = True,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
 
     def mark(builder: Builder) -> Builder:
-        builder.__mlex__ = Contract(title, description, divisible_by, halo, channels)  # type: ignore[attr-defined]
+        builder.__mlex__ = Contract(  # type: ignore[attr-defined]
+            title, description, divisible_by, halo, channels, finite_halo, presets or {}
+        )
         return builder
 
     return mark

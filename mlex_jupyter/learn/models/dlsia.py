@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""DLSIA's tunable U-Net behind our contract: its network, our training, our files.
+"""DLSIA's networks behind our contract: its layers, our training, our files.
 
 mypy leaves this file alone, since DLSIA carries no types.
 
@@ -18,6 +18,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 from torch import nn
 
@@ -61,11 +62,11 @@ def stand_in_for_torchvision() -> Iterator[None]:
             del sys.modules[name]
 
 
-def _tunet_class():
+def _its(module, name):
     try:
         with stand_in_for_torchvision():
             importlib.import_module("dlsia.core.helpers")
-        return importlib.import_module("dlsia.core.networks.tunet").TUNet
+        return getattr(importlib.import_module(f"dlsia.core.networks.{module}"), name)
     except ImportError as error:
         raise Unavailable(
             f"DLSIA cannot be imported here: {error}.",
@@ -73,7 +74,21 @@ def _tunet_class():
         ) from error
 
 
-TUNet = _tunet_class()
+TUNet = _its("tunet", "TUNet")
+TUNet3Plus = _its("tunet3plus", "TUNet3Plus")
+MixedScaleDenseNetwork = _its("msdnet", "MixedScaleDenseNetwork")
+random_SMS_network = _its("smsnet", "random_SMS_network")
+
+Depth = Annotated[int, Field(ge=2, le=6, description="Levels; each halves the resolution.")]
+Base = Annotated[int, Field(ge=4, le=128, description="Feature maps of the first level.")]
+Growth = Annotated[float, Field(ge=1, le=3, description="How many times wider each level is.")]
+Hidden = Annotated[float, Field(ge=1, le=3, description="How much wider it gets within a level.")]
+Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between the pixels that a filter takes.")]
+U_NET_PRESETS = {
+    "fast": {"depth": 3, "base_channels": 8},
+    "balanced": {"depth": 4, "base_channels": 16},
+    "best": {"depth": 5, "base_channels": 32},
+}
 
 
 @architecture(
@@ -81,19 +96,20 @@ TUNet = _tunet_class()
     description="DLSIA's tunable U-Net, a proven choice for tomograms.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
+    presets=U_NET_PRESETS,
 )
 def tunet(
     *,
     channels: int,
     classes: int,
-    depth: Annotated[int, Field(ge=2, le=6, description="Levels; each halves the resolution.")] = 4,
-    base_channels: Annotated[int, Field(ge=4, le=128, description="Feature maps of the first level.")] = 16,
-    growth_rate: Annotated[float, Field(ge=1, le=3, description="How many times wider each level is.")] = 2.0,
-    hidden_rate: Annotated[float, Field(ge=1, le=3, description="How much wider it gets within a level.")] = 1.0,
+    depth: Depth = 4,
+    base_channels: Base = 16,
+    growth_rate: Growth = 2.0,
+    hidden_rate: Hidden = 1.0,
 ) -> nn.Module:
     """Build one with fresh weights."""
     side = 2 ** (depth + 2)  # only used to work out the steps between levels, the same for every side that divides
-    return TUNet(
+    network = TUNet(
         image_shape=(side, side),
         in_channels=channels,
         out_channels=classes,
@@ -103,3 +119,145 @@ def tunet(
         hidden_rate=hidden_rate,
         activation=nn.ReLU(),
     )
+    return _forgetful(network)
+
+
+@architecture(
+    title="TUNet3+ (DLSIA)",
+    description="DLSIA's U-Net 3+: every level sees all others, which helps where things differ in size. Slower.",
+    divisible_by="2**(depth-1)",
+    presets={
+        "fast": {"depth": 3, "base_channels": 8},
+        "balanced": {"depth": 4, "base_channels": 16},
+        "best": {"depth": 4, "base_channels": 32, "carryover_channels": 32},
+    },
+)
+def tunet3plus(
+    *,
+    channels: int,
+    classes: int,
+    depth: Depth = 4,
+    base_channels: Base = 16,
+    growth_rate: Growth = 2.0,
+    hidden_rate: Hidden = 1.0,
+    carryover_channels: Annotated[
+        int, Field(ge=0, le=128, description="Feature maps of each skip; 0 for as many as the first level has.")
+    ] = 0,
+) -> nn.Module:
+    """Build one with fresh weights, for slices of any size whose sides divide."""
+    side = 2 ** (depth + 2)
+    network = TUNet3Plus(
+        image_shape=(side, side),
+        in_channels=channels,
+        out_channels=classes,
+        depth=depth,
+        base_channels=base_channels,
+        growth_rate=growth_rate,
+        hidden_rate=hidden_rate,
+        carryover_channels=carryover_channels,
+        activation=nn.ReLU(),
+    )
+    for level in range(1, depth - 1):
+        del network._modules[f"Decode_{level}"]  # its forward pass has no use for them, and they would never be trained
+    for name, skip in network.named_modules():
+        if isinstance(skip, nn.Sequential) and isinstance(skip[0], nn.Upsample):
+            # It upsamples to the sizes of `image_shape`; by a factor is the same there, and right for any other size.
+            deep, flat = (int(word) for word in name.removeprefix("Skip_connection_").split("_to_"))
+            skip[0] = nn.Upsample(scale_factor=2 ** (deep - flat), mode="nearest")
+    return _forgetful(network)
+
+
+@architecture(
+    title="MSDNet (DLSIA)",
+    description="DLSIA's mixed-scale dense network: few weights, learns from few labels, full resolution throughout.",
+    presets={
+        "fast": {"layers": 12, "max_dilation": 6},
+        "balanced": {"layers": 24, "max_dilation": 8},
+        "best": {"layers": 60, "max_dilation": 10},
+    },
+)
+def msdnet(
+    *,
+    channels: int,
+    classes: int,
+    layers: Annotated[int, Field(ge=1, le=200, description="Layers; each sees all before it.")] = 24,
+    layer_width: Annotated[int, Field(ge=1, le=16, description="Feature maps that each layer adds.")] = 1,
+    max_dilation: Dilation = 8,
+) -> nn.Module:
+    """Build one with fresh weights."""
+    return MixedScaleDenseNetwork(
+        in_channels=channels,
+        out_channels=classes,
+        num_layers=layers,
+        layer_width=layer_width,
+        max_dilation=max_dilation,
+        activation=nn.ReLU(),
+    )
+
+
+@architecture(
+    title="SMSNet (DLSIA)",
+    description="DLSIA's sparse mixed-scale network: a random graph of few weights. Several make a varied ensemble.",
+    presets={
+        "fast": {"layers": 10, "width": 4},
+        "balanced": {"layers": 20, "width": 4},
+        "best": {"layers": 40, "width": 8},
+    },
+)
+def smsnet(
+    *,
+    channels: int,
+    classes: int,
+    layers: Annotated[int, Field(ge=3, le=200, description="Nodes between input and output.")] = 20,
+    width: Annotated[int, Field(ge=1, le=32, description="Feature maps that each connection carries.")] = 4,
+    max_dilation: Dilation = 8,
+    alpha: Annotated[float, Field(ge=0, le=5, description="How much short connections are preferred.")] = 0.5,
+    gamma: Annotated[float, Field(ge=0, le=5, description="How much few connections a node are preferred.")] = 1.0,
+    graph: Annotated[int, Field(ge=0, le=2**31 - 1, description="Another number draws another graph.")] = 0,
+) -> nn.Module:
+    """Build one with fresh weights; the same parameters always draw the same graph, so that saved weights fit."""
+    with _drawn_from(graph):
+        network = random_SMS_network(
+            in_channels=channels,
+            out_channels=classes,
+            layers=layers,
+            dilation_choices=list(range(1, max_dilation + 1)),
+            hidden_out_channels=[width],
+            layer_probabilities={
+                "LL_alpha": alpha,
+                "LL_gamma": gamma,
+                "LL_max_degree": None,
+                "LL_min_degree": 1,
+                "IL": 0.25,
+                "LO": 0.5,
+                "IO": True,
+            },
+        )
+    for part in network.modules():
+        for name, layer in part.named_children():
+            if isinstance(layer, nn.BatchNorm2d):  # its own would normalise by each picture anew, tiles apart from it
+                setattr(part, name, nn.BatchNorm2d(layer.num_features))
+    return _forgetful(network)
+
+
+@contextlib.contextmanager
+def _drawn_from(seed):
+    """Numpy's global dice, which DLSIA throws, show the same each time inside of the block."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
+def _forgetful(network):
+    """Let go of what a forward pass leaves on the network: it takes memory, and keeps it from being copied."""
+    network.register_forward_hook(_forget)
+    return network
+
+
+def _forget(network, given, made):
+    for left in ("partials_encoder", "partials_decoder", "node_layer_accumulator"):
+        kept = getattr(network, left, {})
+        kept.update(dict.fromkeys(kept))

@@ -57,6 +57,11 @@ def _level(channels: int, width: int) -> nn.Sequential:
     description="The classic encoder and decoder with skips. A good first choice.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
+    presets={
+        "fast": {"depth": 3, "base_channels": 8},
+        "balanced": {"depth": 4, "base_channels": 16},
+        "best": {"depth": 5, "base_channels": 32},
+    },
 )
 def unet(
     *,

@@ -31,6 +31,9 @@ def untyped(*, channels: int, classes: int, width=(3, 4)): ...
 def taken(*, channels: int, classes: int, epochs: int = 3): ...
 
 def plain(*, channels: int, classes: int): ...
+
+@architecture(title="Preset", presets={"fast": {"height": 3}})
+def preset(*, channels: int, classes: int, width: int = 3): ...
 """
 POINTS = """
 [mlex.models]
@@ -38,6 +41,7 @@ mine = strange:mine
 untyped = strange:untyped
 taken = strange:taken
 plain = strange:plain
+preset = strange:preset
 missing = strange:missing
 leaves = leaves:anything
 """
@@ -63,11 +67,16 @@ def described(*names: str) -> list[dict[str, Any]]:
 
 
 def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> None:
-    answers = described("tunet", "unet")
-    assert [one["name"] for one in answers] == ["tunet", "unet"]
+    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet"]
+    answers = described(*names)
+    assert [one["name"] for one in answers] == names
     for answer in answers:
         architecture = Architecture.model_validate(answer)
-        assert architecture.inputs.divisible_by == "2**(depth-1)"
+        deep = architecture.name in ("tunet", "unet", "tunet3plus")
+        assert architecture.inputs.divisible_by == ("2**(depth-1)" if deep else "1")
+        assert architecture.description and list(architecture.presets) == ["fast", "balanced", "best"]
+        for preset in architecture.presets.values():
+            jsonschema.validate(preset, architecture.params_schema)
         assert (architecture.distribution, bool(architecture.version)) == ("mlex-jupyter", True)
         schema: Any = architecture.params_schema
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -76,15 +85,15 @@ def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> No
         assert all({"title", "description", "default", "type"} <= about.keys() for about in properties.values())
         training = [name for name, about in properties.items() if about["x-group"] == "training"]
         assert training == list(TrainParams.model_fields)
-        depth = properties["depth"]
-        assert (depth["minimum"], depth["maximum"], depth["x-group"]) == (2, 6, "network")
-        for wrong in ({"epochs": -1}, {"depth": 1}, {"unknown": 1}, {"epochs": "many"}):
+        depth = properties["depth" if deep else "max_dilation"]
+        assert (depth["minimum"], depth["maximum"], depth["x-group"]) == ((2, 6) if deep else (1, 15)) + ("network",)
+        for wrong in ({"epochs": -1}, {"depth" if deep else "layers": 0}, {"unknown": 1}, {"epochs": "many"}):
             with pytest.raises(jsonschema.ValidationError):
                 jsonschema.validate(wrong, schema)
 
 
 def test_broken_plugins_are_said_to_be_and_keep_nobody_else_from_being_described(plugins: None) -> None:
-    names = ["nope", "leaves", "untyped", "mine", "taken", "plain", "missing"]
+    names = ["nope", "leaves", "untyped", "mine", "taken", "plain", "preset", "missing"]
     answers = dict(zip(names, described(*names), strict=True))
     assert answers["mine"]["title"] == "Mine"
     assert (answers["mine"]["distribution"], answers["mine"]["version"]) == ("strange", "1.2")
@@ -93,6 +102,7 @@ def test_broken_plugins_are_said_to_be_and_keep_nobody_else_from_being_described
     assert answers["untyped"]["error"] == "Its parameter width has no type or no default."
     assert answers["taken"]["error"] == "Its parameter epochs has the name of a training parameter."
     assert answers["plain"]["error"] == "plain has no contract."
+    assert answers["preset"]["error"] == "Its preset fast sets height, which it does not have."
     assert "I leave" in answers["leaves"]["error"]
     assert "AttributeError" in answers["missing"]["error"]
 

@@ -16,7 +16,7 @@ from mlex_jupyter.errors import Invalid, NotFound, Unavailable
 from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.store import Store
 from mlex_jupyter.types import Architecture, ArrayContract
-from mlex_jupyter.zoo.architectures import Architectures, complete_params, describe
+from mlex_jupyter.zoo.architectures import Architectures, complete_params, describe, preset_params
 from mlex_jupyter.zoo.sources import Sources
 from tests.engine import settings_of
 
@@ -234,3 +234,14 @@ def test_a_parameter_that_will_not_do_is_named(params: dict[str, object], words:
         complete_params(FORM, params)  # type: ignore[arg-type]
     if "dept" in params:
         assert "depth" in (caught.value.hint or "")
+
+
+@pytest.mark.needs("torch")
+async def test_a_preset_gives_parameters_and_an_unknown_one_is_answered_with_those_there_are(
+    known: Architectures,
+) -> None:
+    unet = await known.get("unet")
+    assert preset_params(unet, "fast") == unet.presets["fast"] == {"depth": 3, "base_channels": 8}
+    with pytest.raises(NotFound, match="no preset 'fats'") as error:
+        preset_params(unet, "fats")
+    assert "fast" in (error.value.hint or "")
