@@ -18,7 +18,7 @@ from torch.nn import functional
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import picture as pictures
 from mlex_jupyter.learn.labelled import Labelled
-from mlex_jupyter.learn.score import UNLABELLED, Confusion
+from mlex_jupyter.learn.score import UNLABELLED, Calibration, Confusion
 from mlex_jupyter.learn.tiles import Fit, forward, segment, tiles
 from mlex_jupyter.types import ClassInfo
 
@@ -35,11 +35,12 @@ class Judgement:
 
     loss: float
     confusion: Confusion
+    calibration: Calibration
 
     @classmethod
     def none(cls, classes: int) -> Judgement:
         """Where nothing was looked at."""
-        return cls(0.0, Confusion(classes))
+        return cls(0.0, Confusion(classes), Calibration())
 
     @property
     def dice(self) -> float:
@@ -48,17 +49,20 @@ class Judgement:
 
     def metrics(self, classes: Sequence[ClassInfo]) -> dict[str, float]:
         """By name, as a run shows them."""
-        by_class = zip(classes, self.confusion.dice(), strict=True)
-        named = {f"dice/{one.name}": round(value, 5) for one, value in by_class if value is not None}
-        return {"dice": round(self.dice, 5), **named, "val_loss": round(self.loss, 5)}
+        found = {"dice": self.dice, "iou": self.confusion.mean_iou()}
+        for kind, values in (("dice", self.confusion.dice()), ("iou", self.confusion.iou())):
+            by_class = zip(classes, values, strict=True)
+            found |= {f"{kind}/{one.name}": value for one, value in by_class if value is not None}
+        found |= {"calibration_error": self.calibration.error(), "val_loss": self.loss}
+        return {name: round(value, 5) for name, value in found.items()}
 
 
 def judge(
     network: nn.Module, labelled: Labelled, fit: Fit, device: torch.device, weights: NDArray[np.float32]
 ) -> Judgement:
-    """Loss and Dice over the pixels that judge; pieces without any are not computed."""
+    """Loss, Dice and all that over the pixels that judge; pieces without any are not computed."""
     network.eval()
-    confusion = Confusion(len(labelled.classes))
+    confusion, calibration = Confusion(len(labelled.classes)), Calibration()
     weights_C = torch.from_numpy(weights)
     loss, weight = 0.0, 0.0
     for z in labelled.judging:
@@ -70,11 +74,13 @@ def judge(
                 continue
             logits_BCHW = forward(network, np.ascontiguousarray(here.image_CYX[None, :, *tile.read]), device)
             logits_CHW = logits_BCHW[0, :, *tile.inner].float().cpu()
-            confusion.add(logits_CHW.argmax(dim=0).numpy().astype(np.uint8), target_YX)
             logits_NC, target_N = logits_CHW[:, torch.from_numpy(known)].T, torch.from_numpy(target_YX[known]).long()
+            sure_N, found_N = logits_NC.softmax(dim=1).max(dim=1)
+            confusion.add(found_N.numpy().astype(np.uint8), target_YX[known])
+            calibration.add(sure_N.numpy(), (found_N == target_N).numpy())
             loss += float(functional.cross_entropy(logits_NC, target_N, weights_C, reduction="sum"))
             weight += float(weights_C[target_N].sum())
-    return Judgement(loss / weight if weight else 0.0, confusion)
+    return Judgement(loss / weight if weight else 0.0, confusion, calibration)
 
 
 def shown(labelled: Labelled) -> int:
