@@ -46,6 +46,7 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
         params=job.spec.task.params,
         identity=_identity(job),
         memory_gb=job.spec.resources.memory_gb,
+        start=attempt.path / job.model.weights if job.model else None,
     )
     params = TrainParams.of(course.params)
     multiple = measure(course.builder, contract(find_builder(course.builder)).divisible_by, course.params) or 1
@@ -55,7 +56,8 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
 
 def _identity(job: JobFile) -> str:
     assert isinstance(job.spec.task, TrainTask) and job.data and job.labels and job.architecture
-    parts = (job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri)
+    start = job.model.source if job.model else None
+    parts = (job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri, start)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

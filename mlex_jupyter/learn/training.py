@@ -26,6 +26,7 @@ from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import checkpoint, judge, machine
 from mlex_jupyter.learn.checkpoint import Standing
 from mlex_jupyter.learn.crops import Crops
+from mlex_jupyter.learn.inherit import inherit
 from mlex_jupyter.learn.labelled import Labelled
 from mlex_jupyter.learn.models import build, contract, find_builder
 from mlex_jupyter.learn.pace import Pace
@@ -75,6 +76,8 @@ class Course:
     identity: str = ""
     """What is trained on what, in one text: a checkpoint of anything else is of no use."""
     memory_gb: float = 4.0
+    start: Path | None = None
+    """The weights that it begins with; without any, chance gives them."""
 
 
 class Training:
@@ -113,6 +116,9 @@ class Training:
         if takes not in (None, channels):
             raise Invalid(f"{self.course.title} takes {takes} channels; the volume has {channels}.")
         network = build(self.course.builder, self.course.params, channels=channels, classes=len(self.labelled.classes))
+        if self.course.start:
+            fitting, total = inherit(network, self.course.start)
+            self.follower.note(f"It begins with weights that are there: {fitting} of {total} tensors fit")
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.together.same_everywhere(network.state_dict().values())
         optimizer = torch.optim.AdamW(

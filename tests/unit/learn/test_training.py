@@ -9,23 +9,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 from scipy import ndimage
 from torch import nn
 
-from mlex_jupyter.errors import MlexError
+from mlex_jupyter.errors import Invalid, MlexError
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.crops import _bent
+from mlex_jupyter.learn.inherit import inherit
 from mlex_jupyter.learn.models import build
 from mlex_jupyter.learn.score import UNLABELLED
 from mlex_jupyter.learn.together import mixes_batches
 from mlex_jupyter.learn.train import training_of
 from mlex_jupyter.learn.training import Training, rate
-from mlex_jupyter.types import Code, Dataset, LabelSet
+from mlex_jupyter.types import Code, Dataset, LabelSet, Preprocessing, Trained
 from tests.learning import dataset, events, label_set, run, small_sample, train_job
 from tests.servers import free_port
 
+UNET = "mlex_jupyter.learn.models.unet:unet"
 PLAIN = """
 from torch import nn
 
@@ -87,7 +91,7 @@ def test_two_processes_come_to_the_loss_of_one_that_has_the_whole_batch(tmp_path
 
 
 def test_batch_normalisation_is_known_to_make_a_difference() -> None:
-    assert mixes_batches(build("mlex_jupyter.learn.models.unet:unet", {}, channels=1, classes=2))
+    assert mixes_batches(build(UNET, {}, channels=1, classes=2))
     assert not mixes_batches(nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4)))
 
 
@@ -183,3 +187,36 @@ def test_equal_weights_count_every_pixel_the_same(tmp_path: Path, inputs: Inputs
 def test_the_rate_stays_level_where_that_was_asked() -> None:
     rates = [rate("level", step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and set(rates[10:]) == {1.0}
+
+
+def test_it_begins_with_weights_that_are_there_and_other_classes_begin_anew(tmp_path: Path, inputs: Inputs) -> None:
+    network = build(UNET, {"depth": 3, "base_channels": 4}, channels=1, classes=9)
+    save_file(network.state_dict(), tmp_path / "other.safetensors")
+    folder = train_job(tmp_path / "run", *inputs)
+    job = folder.job()
+    model = Trained(
+        architecture="unet",
+        builder=UNET,
+        params={},
+        classes=(),
+        preprocessing=Preprocessing(offset=0, scale=1),
+        weights=str(tmp_path / "other.safetensors"),
+    )
+    (folder.path / "job.json").write_text(job.model_copy(update={"model": model}).model_dump_json())
+    began = training(folder)
+    total = len(network.state_dict())
+    said = events(folder, "note")[0]["text"]
+    assert said == f"It begins with weights that are there: {total - 2} of {total} tensors fit"
+    for name, value in network.state_dict().items():
+        if not name.startswith("out."):
+            np.testing.assert_array_equal(began.state.network.state_dict()[name], value)
+
+
+def test_weights_of_another_kind_of_network_are_refused(tmp_path: Path) -> None:
+    save_file({"something": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(Invalid, match="none fits this network") as refused:
+        inherit(build(UNET, {}, channels=1, classes=2), tmp_path / "other.safetensors")
+    assert "the same architecture" in (refused.value.hint or "")
+    (tmp_path / "broken.safetensors").write_bytes(b"\x80\x04 not weights")
+    with pytest.raises(Invalid, match="cannot be read"):
+        inherit(build(UNET, {}, channels=1, classes=2), tmp_path / "broken.safetensors")
