@@ -7,6 +7,7 @@ The server never runs a line of it: it is checked in a process of its own (`lear
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -47,6 +48,15 @@ class Sources:
         """The architecture of this name with its source, or None."""
         row = await self.store.read(lambda tx: _newest(tx, name))
         return None if row is None else (Architecture.model_validate(row.record), Code.model_validate(row.code))
+
+    async def trusted(self, text: str, name: str) -> tuple[Architecture, Code] | None:
+        """The architecture that is this very text, listed here by this person or by somebody whom they trust."""
+        among = sources.c.owner.in_((self.settings.user, *self.settings.trusted)), sources.c.withdrawn.is_(None)
+        same = sources.c.sha256 == hashlib.sha256(text.encode()).hexdigest()
+        query = select(sources.c.record, sources.c.code).where(same, *among).order_by(sources.c.created)
+        rows = await self.store.read(lambda tx: tx.execute(query).all())
+        found = [(row.record, code) for row in rows if (code := Code.model_validate(row.code)).name == name]
+        return (Architecture.model_validate(found[0][0]), found[0][1]) if found else None
 
     def check_trusted(self, owner: str, what: str) -> None:
         """Refuse to run source of somebody whom this person does not trust."""

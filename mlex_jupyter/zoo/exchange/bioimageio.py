@@ -1,20 +1,22 @@
 """A model as bioimage.io describes it (model 0.5): from our card to its fields, and back.
 
-The weights are `pytorch_state_dict` as safetensors, and the architecture is named by module and function. What
-bioimage.io has no field for stands under `config.mlex`.
+The weights are `pytorch_state_dict` as safetensors. The architecture is named by module and function, or by a file of
+source in the package and the class or function in it. What bioimage.io has no field for stands under `config.mlex`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlex_jupyter.data.units import short_unit
 from mlex_jupyter.errors import Invalid
-from mlex_jupyter.types import Architecture, ClassInfo, Model, Preprocessing
+from mlex_jupyter.types import ClassInfo, Model, Preprocessing, Trained
 
 FORMAT = "0.5.4"
+SOURCE = "network.py"
+"""The file of a package with its network's source, where that is one's own."""
 CARD = ("title", "description", "tags", "license", "citation", "metrics", "trained_on", "task")
 UNITS = {"Å": "angstrom", "nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 LICENSES = {
@@ -48,21 +50,16 @@ REFUSED = {
 # ---------------------------------------------------------------- ours as theirs
 
 
-def description(
-    model: Model, architecture: Architecture, tried: Mapping[str, Any], sums: Mapping[str, str]
-) -> dict[str, Any]:
+def description(model: Model, trained: Trained, tried: Mapping[str, Any], sums: Mapping[str, str]) -> dict[str, Any]:
     """The fields of `rdf.yaml`; `sums` has the SHA-256 of each file beside it."""
-    module, _, function = architecture.builder.partition(":")
-    form: Any = architecture.params_schema["properties"]
-    own = {name: value for name, value in model.params.items() if form.get(name, {}).get("x-group") == "network"}
+    module, _, function = trained.builder.partition(":")
+    own = {name: value for name, value in model.params.items() if name in tried["takes"]}
+    where = {"source": SOURCE, "sha256": sums[SOURCE]} if SOURCE in sums else {"import_from": module}
+    kwargs = {**own, "channels": model.channels, "classes": len(model.classes)}
     weights = {
         "source": "weights.safetensors",
         "sha256": sums["weights.safetensors"],
-        "architecture": {
-            "import_from": module,
-            "callable": function,
-            "kwargs": {**own, "channels": model.channels, "classes": len(model.classes)},
-        },
+        "architecture": {**where, "callable": function, "kwargs": kwargs},
         "pytorch_version": tried["torch"],
         "comment": "The file is safetensors: read it with safetensors.torch.load_file.",
     }
@@ -154,6 +151,8 @@ def readme(model: Model) -> str:
     lines += [f"- {name}: {text}" for name, text in said.items() if text]
     lines += ["", "## Validation", "", *(f"- {name}: {value:.4g}" for name, value in model.metrics.items())]
     lines += ["", "Measured on labelled pixels that were kept apart from the training.", ""]
+    if model.code is not None:
+        lines += [f"The network is the source in {SOURCE}: read it before you run it.", ""]
     return "\n".join(lines)
 
 
@@ -176,12 +175,41 @@ def weights_of(found: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     )
 
 
-def fields(found: Mapping[str, Any], builders: Mapping[str, str]) -> dict[str, Any]:
-    """A model's fields from a description; `builders` has our architectures by `module:function`."""
+class Brought(NamedTuple):
+    """The network of a package that brings its source."""
+
+    file: str
+    name: str
+    """The class or function in it."""
+    sha256: str | None
+    """Of the file, as the description says."""
+
+    @property
+    def builder(self) -> str:
+        """What stands for `module:function` here; no module has such a name."""
+        return f"{self.file}::{self.name}"
+
+
+def brought(found: Mapping[str, Any]) -> Brought | None:
+    """Where a package has the source of its network; None where it names an installed one, or nothing."""
     _, entry = weights_of(found)
+    about = entry.get("architecture")
+    if not isinstance(about, dict) or "import_from" in about or not isinstance(about.get("source"), str):
+        return None
+    said = about.get("sha256")
+    return Brought(about["source"], str(about.get("callable", "")), said if isinstance(said, str) else None)
+
+
+def fields(found: Mapping[str, Any], builders: Mapping[str, str]) -> dict[str, Any]:
+    """A model's fields from a description.
+
+    `builders` has our architectures by `module:function`, and what a package brings where that is trusted.
+    """
+    _, entry = weights_of(found)
+    own = brought(found)
     try:
         about = entry["architecture"]
-        builder = f"{about['import_from']}:{about['callable']}"
+        builder = own.builder if own else f"{about['import_from']}:{about['callable']}"
         kwargs = dict(about.get("kwargs") or {})
         takes, gives = found["inputs"][0], found["outputs"][0]
         named = [str(name) for name in _axis(gives, "channel")["channel_names"]]
@@ -191,10 +219,7 @@ def fields(found: Mapping[str, Any], builders: Mapping[str, str]) -> dict[str, A
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise Invalid(f"The description of the model is not complete: {error!r:.100}.") from error
     if builder not in builders:
-        raise Invalid(
-            f"Its architecture is {builder[:200]}, which is not installed here.",
-            hint="Install the package that it comes from, if it is one of mlex.models. Source in a package is not run.",
-        )
+        raise _unknown(builder, own)
     classes = ours.get("classes") or _classes(named)
     given = {**(ours.get("params") or {}), **kwargs}
     params = {name: value for name, value in given.items() if name not in ("channels", "classes")}
@@ -213,6 +238,19 @@ def fields(found: Mapping[str, Any], builders: Mapping[str, str]) -> dict[str, A
         "classes": classes,
         "preprocessing": preprocessing,
     }
+
+
+def _unknown(builder: str, own: Brought | None) -> Invalid:
+    if own is None:
+        return Invalid(
+            f"Its architecture is {builder[:200]}, which is not installed here.",
+            hint="Install the package that it comes from, if it is one of mlex.models.",
+        )
+    return Invalid(
+        f"It brings its network as source, {own.name[:99]!r} in {own.file[:99]!r}, and no source of a package is run.",
+        hint=f"Take {own.file[:100]} out of the package (unzip) and read it. If you trust it, list it with `mlex ingest"
+        f" {own.file[:100]}:{own.name[:100]}`; then the package is taken, as long as it brings that very text.",
+    )
 
 
 def softened(found: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Packages of bioimage.io: a zip with a description, weights, and one slice with what comes out of it.
 
 What is exported is tried first, in a process of its own, and what is imported as well: the slice in the package must
-give the same as it says. A package is never run: its weights must be safetensors and its architecture installed here.
+give the same as it says. A package is never run: its weights must be safetensors, and its architecture installed here,
+or the very text of one that this person has brought.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from mlex_jupyter.files import whole_file
 from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store.blobs import digest
-from mlex_jupyter.types import Architecture, Model, Package, PackageFile, Trained
+from mlex_jupyter.types import Code, Model, Package, PackageFile, Trained
 from mlex_jupyter.zoo.architectures import complete_params
-from mlex_jupyter.zoo.exchange.archives import Archive, local_file, opened
-from mlex_jupyter.zoo.exchange.bioimageio import description, fields, readme, softened, weights_of
+from mlex_jupyter.zoo.exchange.archives import local_file, opened
+from mlex_jupyter.zoo.exchange.bioimageio import SOURCE, description, fields, readme, softened, weights_of
+from mlex_jupyter.zoo.exchange.descriptions import Own, own_network, read_description
 from mlex_jupyter.zoo.exchange.tensors import check_tensors
 from mlex_jupyter.zoo.models import Zoo
 
-DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 TRY_S = 180
 CLOSE = 1e-3
 SLICE_BYTES = 256 << 20
@@ -50,37 +51,38 @@ class Packages:
 
     async def export(self, model: Model, path: str) -> PackageFile:
         """Write a published model as a package."""
-        if model.code is not None:
-            raise Invalid(
-                f"{model.name} brings its network as source, which a package would have to run.",
-                hint="Put the network into a package of Python and train again; see docs/extending.md.",
-            )
         place = local_file(path, self.settings, there=False)
         place = place if place.suffix == ".zip" else place.with_name(place.name + ".zip")
         if place.exists():
             raise Conflict(f"{place} is there already.", hint="Choose another name.")
         if not place.parent.is_dir():
             raise Invalid(f"There is no folder {place.parent} to write to.")
-        trained = self.zoo.trained(model)
-        architecture = await self.zoo.architectures.get(model.architecture)
+        trained, code = self.zoo.trained(model), await self.zoo.code(model)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             await asyncio.to_thread(shutil.copyfile, trained.weights, folder / "weights.safetensors")
-            tried = await try_network(folder, trained)
-            await asyncio.to_thread(_pack, folder, place, model, architecture, tried)
+            tried = await try_network(folder, trained, code)
+            if code is not None:
+                (folder / SOURCE).write_text(code.text)
+            await asyncio.to_thread(_pack, folder, place, model, trained, tried)
         return PackageFile(path=str(place), nbytes=place.stat().st_size, sha256=digest(place).removeprefix("sha256:"))
 
     # ------------------------------------------------------------ in
 
     async def look(self, path: str) -> Package:
         """What a package says, and why it cannot be used here, if so."""
-        return await asyncio.to_thread(self._look, local_file(path, self.settings))
+        file = local_file(path, self.settings)
+        try:
+            own = await own_network(file, self.zoo.architectures.sources)
+        except Invalid:  # then its network is none that is known here
+            own = None
+        return await asyncio.to_thread(self._look, file, _builders(own))
 
-    def _look(self, file: Path) -> Package:
+    def _look(self, file: Path, builders: Mapping[str, str]) -> Package:
         with opened(file) as archive:
             found = read_description(archive)
             try:
-                fields(found, _builders())
+                fields(found, builders)
                 softened(found)
                 refused = None
             except Invalid as error:
@@ -100,32 +102,36 @@ class Packages:
     async def take(self, path: str, name: str | None) -> Model:
         """Add a package's model to the zoo; the same package under the same name again is the same version."""
         file = local_file(path, self.settings)
+        own = await own_network(file, self.zoo.architectures.sources)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             found = await asyncio.to_thread(_unpack, file, folder)
-            about, soft = fields(found, _builders()), softened(found)
-            architecture = await self.zoo.architectures.get(about["architecture"])
+            about, soft = fields(found, _builders(own)), softened(found)
+            architecture = own.architecture if own else await self.zoo.architectures.get(about["architecture"])
             about["params"] = complete_params(architecture, about["params"])
             shape = {key: about[key] for key in ("architecture", "params", "channels", "classes", "preprocessing")}
             trained = Trained(**shape, builder=architecture.builder, weights="weights.safetensors")
-            await self._compare(folder, trained, soft)
-            weights = await asyncio.to_thread(self.zoo.blobs.put, folder / "weights.safetensors")
+            await self._compare(folder, trained, own and own.code, soft)
+            about["weights"] = await asyncio.to_thread(self.zoo.blobs.put, folder / "weights.safetensors")
+            if own is not None:
+                (folder / SOURCE).write_text(own.code.text)
+                about["code"] = await asyncio.to_thread(self.zoo.blobs.put, folder / SOURCE)
+                about["builder"] = own.code.builder
         ours = (found.get("config") or {}).get("mlex") or {}
         return await self.zoo.add(
             **about,
             name=name or ours.get("name") or _slug(str(found.get("name", ""))),
-            weights=weights,
             run=f"package:{digest(file).removeprefix('sha256:')}",
             dataset="",
             labels="",
             owner=self.settings.user,
         )
 
-    async def _compare(self, folder: Path, trained: Trained, soft: bool) -> None:
+    async def _compare(self, folder: Path, trained: Trained, code: Code | None, soft: bool) -> None:
         """Refuse weights that do not give what the package says."""
         import numpy as np
 
-        await try_network(folder, trained)
+        await try_network(folder, trained, code)
         expected = folder / "expected.npy"
         if not expected.exists():
             return
@@ -141,10 +147,12 @@ class Packages:
             )
 
 
-async def try_network(folder: Path, trained: Trained) -> dict[str, Any]:
+async def try_network(folder: Path, trained: Trained, code: Code | None = None) -> dict[str, Any]:
     """Run a network on one slice, in a process of its own."""
     model = trained.model_copy(update={"weights": "weights.safetensors"})
     (folder / "model.json").write_text(model.model_dump_json())
+    if code is not None:
+        (folder / "code.json").write_text(code.model_dump_json())
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -168,21 +176,6 @@ async def try_network(folder: Path, trained: Trained) -> dict[str, Any]:
     if "error" in answer:
         raise Invalid(f"The network could not be tried: {answer['error']}")
     return answer
-
-
-def read_description(archive: Archive) -> dict[str, Any]:
-    """The description of a package, as plain values."""
-    names = [name for name in DESCRIPTIONS if name in archive.sizes]
-    names += sorted(name for name in archive.sizes if name.endswith(".rdf.yaml") and "/" not in name)
-    if not names:
-        raise Invalid("The package holds no rdf.yaml, so it is none of bioimage.io.")
-    try:
-        found = yaml.safe_load(archive.text(names[0]))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Invalid(f"{names[0]} cannot be read: {str(error).splitlines()[0][:200]}.") from None
-    if not isinstance(found, dict) or found.get("type") != "model":
-        raise Invalid(f"{names[0]} describes no model.")
-    return found
 
 
 def _unpack(file: Path, folder: Path) -> dict[str, Any]:
@@ -211,17 +204,18 @@ def _test_tensor(found: Mapping[str, Any], key: str) -> str:
         return ""
 
 
-def _pack(folder: Path, place: Path, model: Model, architecture: Architecture, tried: Mapping[str, Any]) -> None:
+def _pack(folder: Path, place: Path, model: Model, trained: Trained, tried: Mapping[str, Any]) -> None:
     import numpy as np
 
     (folder / "input.npy").rename(folder / "test_input.npy")
     np.save(folder / "test_output.npy", softmax(np.load(folder / "output.npy")))
     (folder / "output.npy").unlink()
-    (folder / "model.json").unlink()
+    for ours in ("model.json", "code.json"):
+        (folder / ours).unlink(missing_ok=True)
     (folder / "README.md").write_text(readme(model))
     _cover(folder, model)
     sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    text = yaml.safe_dump(description(model, architecture, tried, sums), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(description(model, trained, tried, sums), sort_keys=False, allow_unicode=True)
     (folder / "rdf.yaml").write_text(text)
     with whole_file(place) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in sorted(folder.iterdir()):
@@ -249,8 +243,10 @@ def softmax(logits_BCYX: Any) -> Any:
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _builders() -> dict[str, str]:
-    return {entry.value: name for name, entry in entry_points("mlex.models").items()}
+def _builders(own: Own | None) -> dict[str, str]:
+    """The names of the architectures that a package may be of, by what it calls them."""
+    installed = {entry.value: name for name, entry in entry_points("mlex.models").items()}
+    return installed | ({own.said.builder: own.architecture.name} if own else {})
 
 
 def _slug(title: str) -> str:

@@ -141,7 +141,8 @@ async def test_a_package_that_cannot_be_used_is_looked_at_and_refused_with_the_r
         ("Keras", only("keras_hdf5")),
         ("nothing of weights", lambda found: found.pop("weights")),
         ("os:system", made_by(import_from="os", callable="system")),
-        ("not complete", made_by(source="net.py", callable="Net")),
+        ("brings its network as source, 'Net' in 'net.py'", made_by(source="net.py", callable="Net")),
+        ("not complete", made_by(callable="Net")),
         ("zero_mean_unit_variance", step("inputs", "preprocessing", "zero_mean_unit_variance")),
         ("binarize", step("outputs", "postprocessing", "binarize")),
     ]
