@@ -61,12 +61,13 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     for preset, params in promise.presets.items():
         if strange := sorted(params.keys() - form["properties"].keys()):  # type: ignore[union-attr]
             raise Invalid(f"Its preset {preset} sets {strange[0]}, which it does not have.")
+    axes = "czyx" if promise.dims == 3 else "cyx"
     return Architecture(
         title=promise.title,
         description=promise.description,
         params_schema=form,
-        inputs=ArrayContract(axes="cyx", channels=promise.channels, divisible_by=promise.divisible_by),
-        outputs=ArrayContract(axes="cyx", divisible_by=promise.divisible_by),
+        inputs=ArrayContract(axes=axes, channels=promise.channels, divisible_by=promise.divisible_by),
+        outputs=ArrayContract(axes=axes, divisible_by=promise.divisible_by),
         presets={preset: dict(params) for preset, params in promise.presets.items()},
         halo=promise.halo,
         finite_halo=promise.finite_halo,

@@ -44,6 +44,10 @@ class Contract:
     """False where a pixel sees the whole slice, as through instance normalisation. Without a rule it is found out."""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Parameters that go together, by name: `{"fast": {"depth": 3}}`."""
+    dims: int = 2
+    """2 for slices; 3 for blocks of slices, as batch, channel, slice, row, column."""
+    neighbours: str = "0"
+    """How many slices above and below it takes as further channels, by the parameters."""
 
 
 def architecture(
@@ -55,12 +59,14 @@ def architecture(
     channels: int | None = None,
     finite_halo: bool = True,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    dims: int = 2,
+    neighbours: str = "0",
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
 
     def mark(builder: Builder) -> Builder:
         builder.__mlex__ = Contract(  # type: ignore[attr-defined]
-            title, description, divisible_by, halo, channels, finite_halo, presets or {}
+            title, description, divisible_by, halo, channels, finite_halo, presets or {}, dims, neighbours
         )
         return builder
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.learn.models import architecture
+from mlex_jupyter.learn.models.unet import LAYERS, PRESETS, Base, Depth, Growth
 
 STAND_INS = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.utils")
 
@@ -79,16 +80,8 @@ TUNet3Plus = _its("tunet3plus", "TUNet3Plus")
 MixedScaleDenseNetwork = _its("msdnet", "MixedScaleDenseNetwork")
 random_SMS_network = _its("smsnet", "random_SMS_network")
 
-Depth = Annotated[int, Field(ge=2, le=6, description="Levels; each halves the resolution.")]
-Base = Annotated[int, Field(ge=4, le=128, description="Feature maps of the first level.")]
-Growth = Annotated[float, Field(ge=1, le=3, description="How many times wider each level is.")]
 Hidden = Annotated[float, Field(ge=1, le=3, description="How much wider it gets within a level.")]
 Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between the pixels that a filter takes.")]
-U_NET_PRESETS = {
-    "fast": {"depth": 3, "base_channels": 8},
-    "balanced": {"depth": 4, "base_channels": 16},
-    "best": {"depth": 5, "base_channels": 32},
-}
 
 
 @architecture(
@@ -96,7 +89,7 @@ U_NET_PRESETS = {
     description="DLSIA's tunable U-Net, a proven choice for tomograms.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
-    presets=U_NET_PRESETS,
+    presets=PRESETS,
 )
 def tunet(
     *,
@@ -108,15 +101,49 @@ def tunet(
     hidden_rate: Hidden = 1.0,
 ) -> nn.Module:
     """Build one with fresh weights."""
+    return _tunet(2, channels, classes, depth, base_channels, growth_rate, hidden_rate)
+
+
+@architecture(
+    title="TUNet in 3-D (DLSIA)",
+    description="DLSIA's tunable U-Net over blocks instead of slices: for what only shows in depth.",
+    divisible_by="2**(depth-1)",
+    halo="6*2**(depth-1)",
+    dims=3,
+    presets={
+        "fast": {"depth": 3, "base_channels": 4},
+        "balanced": {"depth": 3, "base_channels": 8},
+        "best": {"depth": 4, "base_channels": 16},
+    },
+)
+def tunet3d(
+    *,
+    channels: int,
+    classes: int,
+    depth: Depth = 3,
+    base_channels: Base = 8,
+    growth_rate: Growth = 2.0,
+    hidden_rate: Hidden = 1.0,
+) -> nn.Module:
+    """Build one with fresh weights."""
+    return _tunet(3, channels, classes, depth, base_channels, growth_rate, hidden_rate)
+
+
+def _tunet(dims, channels, classes, depth, base_channels, growth_rate, hidden_rate):
+    convolution, normal, down, up, _ = LAYERS[dims]
     side = 2 ** (depth + 2)  # only used to work out the steps between levels, the same for every side that divides
     network = TUNet(
-        image_shape=(side, side),
+        image_shape=(side,) * dims,
         in_channels=channels,
         out_channels=classes,
         depth=depth,
         base_channels=base_channels,
         growth_rate=growth_rate,
         hidden_rate=hidden_rate,
+        conv_kernel=convolution,
+        kernel_down=down,
+        kernel_up=up,
+        normalization=normal,
         activation=nn.ReLU(),
     )
     return _forgetful(network)

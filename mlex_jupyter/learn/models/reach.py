@@ -29,7 +29,10 @@ def halo(where: str, params: Mapping[str, Any], network: nn.Module, channels: in
     if not promise.finite_halo:
         return None
     said = measure(where, promise.halo, params)
-    return reach(network, measure(where, promise.divisible_by, params) or 1, channels) if said is None else said
+    if said is not None:
+        return said
+    sees = channels * (2 * (measure(where, promise.neighbours, params) or 0) + 1)
+    return reach(network, measure(where, promise.divisible_by, params) or 1, sees, promise.dims)
 
 
 def reach(network: nn.Module, multiple: int, channels: int, dims: int = 2) -> int | None:
