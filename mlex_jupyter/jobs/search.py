@@ -6,6 +6,7 @@ reads the wide rows of jobs that are not shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from mlex_jupyter.store.tables import Row, jobs
 from mlex_jupyter.types import JobState
 
 AT_ONCE = 500
+AFTER_ALL = "\x7f"
+"""Comes after every letter of a name."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,21 @@ def _conditions(tx: Connection, sought: Sought) -> list[ColumnElement[bool]]:
     if sought.state is not None:
         asked.append(jobs.c.state == sought.state.value)
     if sought.name is not None:
-        # Names are plain ASCII: SQLite's LIKE knows no case of it, and PostgreSQL's is quick without a language.
-        like = jobs.c.name.like if tx.dialect.name == "sqlite" else jobs.c.name.collate("C").ilike
-        asked.append(like(_like(sought.name), escape="\\"))
+        asked += _named(tx, sought.name.lower())
     if sought.since is not None:
         asked.append(jobs.c.submitted >= sought.since.timestamp())
     if sought.until is not None:
         asked.append(jobs.c.submitted < sought.until.timestamp())
     return asked
+
+
+def _named(tx: Connection, pattern: str) -> list[ColumnElement[bool]]:
+    """That a name follows a pattern. Names are plain ASCII, of which SQLite's LIKE knows no case."""
+    if tx.dialect.name == "sqlite":  # which finds the beginning in its index by itself
+        return [jobs.c.name.like(_like(pattern), escape="\\")]
+    name, begins = func.lower(jobs.c.name.collate("C")), re.split(r"[*?]", pattern)[0]
+    between = [name >= begins, name < begins + AFTER_ALL] if begins else []
+    return [*between, name.like(_like(pattern))]
 
 
 def _like(pattern: str) -> str:

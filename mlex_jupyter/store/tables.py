@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.types import JSON
 
 from mlex_jupyter.textsearch import searched
@@ -200,11 +212,13 @@ jobs = Table(
     Column("message", String),
     Column("hint", String),
     Column("native_id", String),
+    Column("host", String),  # that alone can see its process; none where any can ask its target
     Column("attempt", Integer, nullable=False, default=0),
     Column("asked", Integer, nullable=False, default=1),  # the attempt that somebody wants
     Column("cancel", Integer, nullable=False, default=0),  # attempts up to this one are to be cancelled
     Column("failures", Integer, nullable=False, server_default="0"),  # attempts that failed and are tried again
     Column("not_before", Float),  # when the next attempt may begin
+    Column("blocked", Integer, nullable=False, server_default="0"),  # 1: it stands aside, whatever room there is
     Column("vanished", Integer, nullable=False, default=0),  # attempts that ended without a word
     Column("submitted", Float, nullable=False),
     Column("started", Float),
@@ -221,7 +235,9 @@ jobs = Table(
     Column("data", String),
     UniqueConstraint("owner", "key"),
     Index("jobs_by_state", "state", "number"),
-    Index("jobs_by_target", "state", "target", "number"),
+    Index("jobs_in_front", "state", "target", "blocked", "number"),
+    Index("jobs_wished_off", "state", "cancel"),
+    Index("jobs_by_pause", "not_before"),
     Index("jobs_by_task", "task", "number"),
     Index("jobs_by_name", "name", "number"),
     Index("jobs_by_model", "model", "number"),
@@ -232,6 +248,24 @@ jobs = Table(
     ),
     Index("jobs_by_experiment", "experiment", "number"),
     sqlite_autoincrement=True,
+)
+# Names whatever their case, for patterns; each database looks up in its own way only what is indexed in that way.
+Index("jobs_by_letters", jobs.c.name.collate("NOCASE"), jobs.c.state, jobs.c.number).ddl_if(dialect="sqlite")
+Index(
+    "jobs_by_letters",
+    func.lower(jobs.c.name.collate("C")),
+    jobs.c.state,
+    jobs.c.number,
+    postgresql_include=["name"],
+).ddl_if(dialect="postgresql")
+
+# The jobs whose end others stand aside for.
+awaited = Table(
+    "awaited",
+    metadata,
+    Column("job", String, primary_key=True),
+    Column("parent", String, primary_key=True),
+    Index("awaited_by_parent", "parent", "job"),
 )
 
 label_drafts = Table(

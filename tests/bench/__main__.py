@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.bench.figures import Figure
 
-PROGRAMS = ("startup", "lab", "latency", "rest", "submissions", "metrics", "many", "search", "slices", "uploads")
+HOME = ("submissions", "metrics", "many", "search", "datasets")
+PROGRAMS = ("startup", "lab", "latency", "rest", *HOME, "slices", "uploads")
 FILE = Path("build/bench.json")
 
 

@@ -1,51 +1,20 @@
-"""Search and pages over many jobs, in SQLite and in PostgreSQL, beside one row by its primary key."""
+"""Search and pages over many jobs, in SQLite and in PostgreSQL, each beside a query of nothing."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert
 
-from mlex_jupyter.app import Mlex
-from mlex_jupyter.settings import Settings
-from mlex_jupyter.store.postgres import Postgres
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import JobState
-from tests import needs
-from tests.bench.figures import Figure, quantile
-from tests.postgres import running_cluster
+from tests.bench.asking import Question, over_databases
+from tests.bench.figures import Figure
 
 ROWS = 100_000
-ROUNDS = 120
-P99_MS = 50.0
 STATES = ("done",) * 90 + ("failed",) * 6 + ("cancelled",) * 3 + ("waiting",)
-
-
-def figures() -> list[Figure]:
-    """The slowest of the searches, for each database that is here."""
-    found = []
-    for name, database in _databases():
-        with database as url, tempfile.TemporaryDirectory() as folder:
-            found += asyncio.run(_measure(name, Settings.load(home=Path(folder), database=url)))
-    return found
-
-
-def _databases() -> Iterator[tuple[str, Any]]:
-    yield "SQLite", contextlib.nullcontext()
-    if needs.MISSING["postgres"]() is None:
-        yield "PostgreSQL", _postgres()
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[str]:
-    with running_cluster() as cluster:
-        yield cluster.database()
 
 
 def _row(number: int) -> dict[str, Any]:
@@ -59,55 +28,39 @@ def _row(number: int) -> dict[str, Any]:
     return {"id": file["id"], "file": file | {"padding": padding}, "metrics": {"dice": 0.9}, **about, **moved}
 
 
-async def _measure(name: str, settings: Settings) -> list[Figure]:
-    mlex = Mlex(settings)
+def _jobs(*name: str, **sought: Any) -> Callable[[random.Random], Question]:
+    return lambda rng: lambda mlex: mlex.jobs(*name, **sought)
+
+
+def _counts(*name: str) -> Callable[[random.Random], Question]:
+    return lambda rng: lambda mlex: mlex.job_counts(*name)
+
+
+KINDS: dict[str, Callable[[random.Random], Question]] = {
+    "newest": _jobs(),
+    "state": _jobs(state=JobState.WAITING),
+    "a page in the middle": _jobs(past=f"run-{ROWS // 2:08d}"),
+    "a common name": _jobs("net-1*"),
+    "a name with a rare end": _jobs("*-000017"),
+    "a name with something within": _jobs("*-0000?7*"),
+    "the beginning of old names": _jobs("net-17-00*"),
+    "no such name": _jobs("nobody*"),
+    "no such end": _jobs("*nobody"),
+    "model, data and state": _jobs(model="net-17", data="scan-57", state=JobState.FAILED),
+    "somebody's that failed": _jobs(owner="user-7", state=JobState.FAILED),
+    "counts": _counts(),
+    "counts of a name": _counts("net-1*"),
+    "counts of a name's end": _counts("*7"),
+    "one by name": lambda rng: lambda mlex: mlex.job("net-17-000017"),
+}
+
+
+def fill(tx: Connection) -> None:
+    """Put the jobs into a database."""
     for begin in range(0, ROWS, 5000):
-        rows = [_row(number) for number in range(begin, begin + 5000)]
-        await mlex.store.write(lambda tx, rows=rows: tx.execute(insert(jobs), rows))
-    _tend(mlex)
-    middle = f"run-{ROWS // 2:08d}"
-    searches: dict[str, Callable[[], Awaitable[Any]]] = {
-        "newest": lambda: mlex.jobs(),
-        "state": lambda: mlex.jobs(state=JobState.WAITING),
-        "page in the middle": lambda: mlex.jobs(past=middle),
-        "common name": lambda: mlex.jobs("net-1*"),
-        "rare name": lambda: mlex.jobs("*-000017"),
-        "no such name": lambda: mlex.jobs("nobody*"),
-        "model, data and state": lambda: mlex.jobs(model="net-17", data="scan-57", state=JobState.FAILED),
-        "counts": lambda: mlex.job_counts(),
-        "counts of a name": lambda: mlex.job_counts("net-1*"),
-        "one by name": lambda: mlex.job("net-17-000017"),
-    }
-    times: dict[str, list[float]] = {search: [] for search in searches}
-    bare: list[float] = []
-    for look in searches.values():  # the first of each fills the caches
-        await look()
-    for _ in range(ROUNDS):
-        for search, look in searches.items():
-            times[search].append(await _ms(look))
-        bare.append(await _ms(lambda: mlex.store.read(lambda tx: tx.execute(select(jobs.c.id).limit(1)).one())))
-    mlex.close()
-    worst = max(times, key=lambda search: quantile(times[search], 0.99))
-    p99 = quantile(times[worst], 0.99)
-    against = "one row of the table"
-    return [
-        *(
-            Figure(f"{name}: {search}, p50", quantile(found, 0.5), "ms", quantile(bare, 0.5), against)
-            for search, found in times.items()
-        ),
-        Figure(f"{name}: slowest of these, p99 ({worst})", p99, "ms", quantile(bare, 0.99), against, P99_MS),
-    ]
+        tx.execute(insert(jobs), [_row(number) for number in range(begin, begin + 5000)])
 
 
-def _tend(mlex: Mlex) -> None:
-    """What a PostgreSQL does by itself once it has time."""
-    database = mlex.store.database
-    if isinstance(database, Postgres):
-        with database.connect() as connection:
-            connection.execute("VACUUM ANALYZE jobs")
-
-
-async def _ms(look: Callable[[], Awaitable[Any]]) -> float:
-    begun = time.perf_counter()
-    await look()
-    return 1000 * (time.perf_counter() - begun)
+def figures() -> Sequence[Figure]:
+    """The figures of all databases that are on this machine."""
+    return over_databases(f"{ROWS:,} jobs", fill, KINDS)

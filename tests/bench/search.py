@@ -1,31 +1,22 @@
-"""Searching among 100,000 models, in SQLite and in PostgreSQL, each beside a query of nothing through the same path."""
+"""Searching among 100,000 models, in SQLite and in PostgreSQL, each beside a query of nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert
 
-from mlex_jupyter.app import Mlex
-from mlex_jupyter.settings import Settings
 from mlex_jupyter.store.tables import models
 from mlex_jupyter.types import ClassInfo, Model, Preprocessing
 from mlex_jupyter.zoo import search
-from tests.bench.figures import Figure, quantile
-from tests.postgres import programs, running_cluster
+from tests.bench.asking import Question, over_databases
+from tests.bench.figures import Figure
 
 COUNT = 100_000
 BATCH = 2000
-ROUNDS = 60
-LIMIT_MS = 50
 THINGS = ("sand", "foam", "pore", "grain", "crack", "fibre", "bone", "cell", "rock", "steel", "glass", "resin", "shale")
 ENDS = ("", "s", "ing", "ed", "ous", "like")
 NETS = ("unet", "tunet", "tunet3plus", "msdnet", "smsnet")
@@ -110,59 +101,25 @@ KINDS: dict[str, Callable[[random.Random], Asked]] = {
     },
     "a rare Dice": lambda rng: {"query": "labelled", "metrics": (f"dice>={rng.uniform(0.99, 0.999):.4f}",)},
     "a Dice that nearly all have": lambda rng: {"metrics": ("dice>=0.5",)},
+    "a page further on": lambda rng: {"past": f"0.{_number(rng)}"},
+    "a further page of a word": lambda rng: {"query": "network", "past": f"2.{_number(rng)}"},
 }  # fmt: skip
 
 
-async def measured(mlex: Mlex) -> tuple[dict[str, list[float]], list[float]]:
-    """Seconds by kind of question, and of asking nothing, in turns."""
-    rng = random.Random(1)
-    found: dict[str, list[float]] = {kind: [] for kind in [*KINDS, "a page further on"]}
-    nothing: list[float] = []
-    await mlex.zoo.search()
-    for _ in range(ROUNDS):
-        for kind, asked in KINDS.items():
-            page, took = await _timed(mlex, asked(rng))
-            found[kind].append(took)
-            if page.next:
-                found["a page further on"].append((await _timed(mlex, {**asked(rng), "past": page.next}))[1])
-            begun = time.perf_counter()
-            await mlex.store.read(lambda tx: tx.execute(text("SELECT 1")).scalar())
-            nothing.append(time.perf_counter() - begun)
-    return found, nothing
+def _number(rng: random.Random) -> int:
+    """The place of one of the models in every list."""
+    return search.FIRST - int(16 * (NEW + rng.randrange(COUNT) * 60 + search.MONTH_S * rng.random()))
 
 
-async def _timed(mlex: Mlex, asked: Asked) -> tuple[Any, float]:
-    begun = time.perf_counter()
-    page = await mlex.zoo.search(**asked)
-    return page, time.perf_counter() - begun
+def _question(asked: Callable[[random.Random], Asked]) -> Callable[[random.Random], Question]:
+    def of(rng: random.Random) -> Question:
+        said = asked(rng)
+        return lambda mlex: mlex.zoo.search(**said)
 
-
-def over(name: str, settings: Settings) -> Iterator[Figure]:
-    """The figures of one database."""
-    mlex = Mlex(settings)
-    try:
-        mlex.store.write_now(lambda tx: fill(tx, COUNT))
-        mlex.store.write_now(lambda tx: tx.execute(text("ANALYZE")))
-        found, nothing = asyncio.run(measured(mlex))
-    finally:
-        mlex.close()
-    together = [seconds for kind in found.values() for seconds in kind]
-    slowest = max(found, key=lambda kind: quantile(found[kind], 0.5))
-    against = f"SELECT 1 in {name} through the same path"
-    for share, limit in ((0.5, None), (0.99, LIMIT_MS)):
-        value, base = quantile(together, share) * 1e3, quantile(nothing, share) * 1e3
-        yield Figure(f"{COUNT:,} models, {name}, p{share * 100:.0f}", value, "ms", base, against, limit)
-    yield Figure(f"  {slowest}, p50", quantile(found[slowest], 0.5) * 1e3, "ms", quantile(nothing, 0.5) * 1e3, against)
+    return of
 
 
 def figures() -> Sequence[Figure]:
     """The figures of all databases that are on this machine."""
-    found: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder:
-        found += over("SQLite", Settings.load(home=Path(folder), user="user1"))
-    if programs() is None:
-        print("no PostgreSQL on this machine: sudo apt-get install postgresql", file=sys.stderr)
-        return found
-    with running_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
-        found += over("PostgreSQL", Settings.load(home=Path(folder), user="user1", database=cluster.database()))
-    return found
+    kinds = {kind: _question(asked) for kind, asked in KINDS.items()}
+    return over_databases(f"{COUNT:,} models", lambda tx: fill(tx, COUNT), kinds)
