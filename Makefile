@@ -17,6 +17,11 @@ SOURCES := $(shell find labextension server_extension -name node_modules -prune 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Python compiles what it imports once, not in each of the many processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Two processes share the files of tests in their order (tests/conftest.py: the longest first); ARGS="-n0 …" is one.
+SHARED := -n2 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +30,7 @@ lab: $(MADE)/link ## Open JupyterLab on the guided notebook (ARGS=--no-browser f
 	@tools/setup.sh lab $(ARGS)
 
 test: $(MADE)/link system ## Run every test (ARGS=tests/unit for some)
-	@pytest $(ARGS)
+	@pytest $(SHARED) $(ARGS)
 
 dev: $(MADE)/link ## Make the environment with all tools, the panel linked into it
 	@echo "Ready: 'source .venv/bin/activate'; 'jlpm watch' builds the panel again at every change."

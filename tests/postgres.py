@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 NUMBERS = count(1)
-QUICK = ("fsync=off", "full_page_writes=off", "max_connections=300", "listen_addresses=")
+QUICK = ("fsync=off", "full_page_writes=off", "autovacuum=off", "jit=off", "max_connections=300", "listen_addresses=")
 
 
 def programs() -> Path | None:

@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 PATIENCE_S = 60
+PROC = Path("/proc")
 
 
 def free_port() -> int:
@@ -27,17 +28,26 @@ def free_port() -> int:
 def processes_of(home: Path) -> list[psutil.Process]:
     """The supervisor, workers, servers and kernels that work on this home."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("MLEX_HOME") == str(home):
-                found.append(process)
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if pid != os.getpid() and _home_of(pid) == str(home):
+                found.append(psutil.Process(pid))
     return found
+
+
+def _home_of(pid: int) -> str | None:
+    """Asked after every test for every process there is, so without psutil where that is quicker."""
+    if not PROC.exists():
+        return psutil.Process(pid).environ().get("MLEX_HOME")
+    _, _, more = (b"\0" + (PROC / str(pid) / "environ").read_bytes()).partition(b"\0MLEX_HOME=")
+    return os.fsdecode(more.partition(b"\0")[0]) or None
 
 
 def end_processes_of(home: Path) -> None:
     """End what a test left running, each by its id."""
     for end in (psutil.Process.terminate, psutil.Process.kill):
-        processes = processes_of(home)
+        if not (processes := processes_of(home)):
+            return
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)
