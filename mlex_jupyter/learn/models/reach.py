@@ -24,10 +24,15 @@ in which oneDNN mixes neighbouring pixels on the way (Winograd), so that rather 
 
 
 def halo(where: str, params: Mapping[str, Any], network: nn.Module, channels: int) -> int | None:
-    """How many pixels a tile needs around it to come out as from the whole slice; None where no number is enough."""
+    """How many pixels a tile needs around it to come out as from the whole slice; None where no number is enough.
+
+    Said by the network's own `halo`, else by its contract, else found out.
+    """
     promise = contract(find_builder(where))
     if not promise.finite_halo:
         return None
+    if isinstance(own := getattr(network, "halo", None), int):
+        return own
     said = measure(where, promise.halo, params)
     if said is not None:
         return said

@@ -67,13 +67,13 @@ def described(*names: str) -> list[dict[str, Any]]:
 
 
 def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> None:
-    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet"]
+    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet", "ensemble"]
     answers = described(*names)
     assert [one["name"] for one in answers] == names
     for answer in answers:
         architecture = Architecture.model_validate(answer)
-        deep = architecture.name in ("tunet", "unet", "tunet3plus")
-        assert architecture.inputs.divisible_by == ("2**(depth-1)" if deep else "1")
+        rules = {"msdnet": "1", "smsnet": "1", "ensemble": "32"}
+        assert architecture.inputs.divisible_by == rules.get(architecture.name, "2**(depth-1)")
         assert architecture.description and list(architecture.presets) == ["fast", "balanced", "best"]
         for preset in architecture.presets.values():
             jsonschema.validate(preset, architecture.params_schema)
@@ -85,9 +85,11 @@ def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> No
         assert all({"title", "description", "default", "type"} <= about.keys() for about in properties.values())
         training = [name for name, about in properties.items() if about["x-group"] == "training"]
         assert training == list(TrainParams.model_fields)
-        depth = properties["depth" if deep else "max_dilation"]
-        assert (depth["minimum"], depth["maximum"], depth["x-group"]) == ((2, 6) if deep else (1, 15)) + ("network",)
-        for wrong in ({"epochs": -1}, {"depth" if deep else "layers": 0}, {"unknown": 1}, {"epochs": "many"}):
+        first = next(iter(properties))
+        assert properties[first]["x-group"] == "network"
+        if "depth" in properties:
+            assert (properties["depth"]["minimum"], properties["depth"]["maximum"]) == (2, 6)
+        for wrong in ({"epochs": -1}, {first: 1.5}, {"unknown": 1}, {"epochs": "many"}):
             with pytest.raises(jsonschema.ValidationError):
                 jsonschema.validate(wrong, schema)
 

@@ -20,6 +20,7 @@ from mlex_jupyter.learn.tiles import up_to
 
 DLSIA = "mlex_jupyter.learn.models.dlsia:"
 UNET, TUNET = "mlex_jupyter.learn.models.unet:unet", DLSIA + "tunet"
+ENSEMBLE = "mlex_jupyter.learn.models.ensemble:ensemble"
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     (UNET, {"depth": 2, "base_channels": 4}),
     (UNET, {"depth": 4, "base_channels": 4}),
@@ -32,6 +33,8 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     (DLSIA + "msdnet", {"layers": 9, "max_dilation": 5, "layer_width": 2}),
     (DLSIA + "smsnet", {"layers": 6, "max_dilation": 4}),
     (DLSIA + "smsnet", {"layers": 14, "width": 2, "graph": 7}),
+    (ENSEMBLE, {"of": "unet", "size": "fast", "members": 2}),
+    (ENSEMBLE, {"of": "smsnet", "size": "fast", "members": 3}),
 ]
 each_setting = pytest.mark.parametrize(("where", "params"), SETTINGS, ids=lambda one: str(one).rpartition(":")[2])
 
