@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import json
 import mmap
 import os
 import select
@@ -18,6 +17,8 @@ import struct
 import time
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 HEAD = struct.Struct(">IQQQ")
 """The lengths of what is said, of the bytes behind it, and where and how many there are in the shared memory."""
@@ -83,7 +84,7 @@ class Pipes:
 
     def send(self, said: Mapping[str, Any], data: bytes | memoryview = b"") -> None:
         """Say this."""
-        text = json.dumps(said).encode()
+        text = to_json(said)
         size = len(data)
         if not 0 < size <= HALF:
             self._write(HEAD.pack(len(text), size, 0, 0) + text)
@@ -123,7 +124,7 @@ class Pipes:
         said_bytes, data_bytes, begin, shared_bytes = HEAD.unpack((yield from self._read(HEAD.size)))
         if said_bytes > LARGEST_SAID or data_bytes > self._largest or begin + shared_bytes > SHARED_BYTES:
             raise ValueError("A frame is larger than any should be.")
-        said = json.loads((yield from self._read(said_bytes)))
+        said = from_json((yield from self._read(said_bytes)))
         if not isinstance(said, dict):
             raise ValueError("A frame is no object.")
         if shared_bytes:

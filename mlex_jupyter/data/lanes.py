@@ -7,7 +7,6 @@ thread: these start processes, take requests to them, and end those that nobody 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections import deque
@@ -15,6 +14,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import cache
 from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from mlex_jupyter.data.asking import Heard, Limits, Lost, Process
 from mlex_jupyter.data.frames import SAID_AT_ONCE, Frame
@@ -67,7 +68,7 @@ class Lane:
 
     async def look(self, what: str, asked: Mapping[str, Any]) -> Frame:
         """`ask`, for who waits in an event loop."""
-        text = json.dumps(asked).encode()
+        text = to_json(asked)
         process = self._take_idle() if len(text) <= SAID_AT_ONCE else None
         if process is None:
             return await asyncio.wrap_future(self.ask(what, asked))

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlex_jupyter.data.ahead import Ahead, Done
 from mlex_jupyter.data.frames import Pipes
@@ -22,18 +22,31 @@ from mlex_jupyter.data.places import Policy, hold_to
 from mlex_jupyter.data.sandbox import confine, connect_only_to
 from mlex_jupyter.data.shelf import Shelf
 from mlex_jupyter.errors import Invalid, MlexError
+from mlex_jupyter.types import Dataset
 
 OPEN_FILES = 512
 FIRST_TO_GO = "900"
 """Of 1000: where memory runs out, the system ends this process before a server or a kernel."""
 
 
-class Desk(NamedTuple):
+class Desk:
     """What a request's work has at hand."""
 
-    shelf: Shelf
-    room: memoryview
-    """Where the bytes of the answer may be put, so that they need not be copied there."""
+    def __init__(self, pipes: Pipes) -> None:
+        self.shelf = Shelf()
+        self._pipes = pipes
+        self._known: tuple[Any, Dataset] | None = None
+
+    def dataset(self, asked: Any) -> Dataset:
+        """The dataset that is asked about; mostly it is the last one again."""
+        said = asked["dataset"]
+        if self._known is None or self._known[0] != said:
+            self._known = said, Dataset.model_validate(said)
+        return self._known[1]
+
+    def room(self) -> memoryview:
+        """Where the bytes of the answer may be put, so that they need not be copied there."""
+        return self._pipes.room()
 
 
 Work = Callable[[Desk, Any], Iterator[Mapping[str, Any] | Done]]
@@ -50,21 +63,20 @@ def inspect(desk: Desk, asked: Any) -> Iterator[Done]:
 def picture(desk: Desk, asked: Any) -> Iterator[Done]:
     """A slice as a PNG."""
     from mlex_jupyter.data.pictures import slice_png
-    from mlex_jupyter.types import Dataset, LabelSet
+    from mlex_jupyter.types import LabelSet
 
     overlay = asked["overlay"] and LabelSet.model_validate(asked["overlay"])
     cut = {name: asked[name] for name in ("axis", "index", "size")}
     beside: dict[str, Any] = {"overlay": overlay, "pyramid": asked["pyramid"] and Path(asked["pyramid"])}
-    yield {}, slice_png(Dataset.model_validate(asked["dataset"]), **cut, **beside, shelf=desk.shelf)
+    yield {}, slice_png(desk.dataset(asked), **cut, **beside, shelf=desk.shelf)
 
 
 def plane(desk: Desk, asked: Any) -> Iterator[Done]:
     """The values of one slice."""
     from mlex_jupyter.data.pictures import whole_plane
     from mlex_jupyter.data.volume import beginning_of
-    from mlex_jupyter.types import Dataset
 
-    dataset, empty = Dataset.model_validate(asked["dataset"]), beginning_of(desk.room)
+    dataset, empty = desk.dataset(asked), beginning_of(desk.room())
     values = whole_plane(dataset, asked["axis"], asked["index"], desk.shelf, empty)
     yield {"shape": values.shape, "dtype": values.dtype.str}, values.data.cast("B")
 
@@ -73,9 +85,8 @@ def pyramid(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """Write the display pyramid of a volume."""
     from mlex_jupyter.data.pyramid import build
     from mlex_jupyter.data.readers import open_volume
-    from mlex_jupyter.types import Dataset
 
-    dataset = Dataset.model_validate(asked["dataset"])
+    dataset = desk.dataset(asked)
     with open_volume(dataset) as volume:
         levels = yield from build(volume, Path(asked["to"]), labels=bool(dataset.classes))
     yield {"levels": levels}, b""
@@ -88,9 +99,8 @@ def take_labels(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     from mlex_jupyter.data.painted import check_labels, copy_labels
     from mlex_jupyter.data.places import located
     from mlex_jupyter.data.readers import open_path
-    from mlex_jupyter.types import Dataset
 
-    place, dataset, to = located(asked["path"]), Dataset.model_validate(asked["dataset"]), Path(asked["to"])
+    place, dataset, to = located(asked["path"]), desk.dataset(asked), Path(asked["to"])
     if place.lower().endswith(".json"):
         painted, classes = yield from copy_coco(Path(place), dataset, to)
     else:
@@ -105,9 +115,8 @@ def quality(desk: Desk, asked: Any) -> Iterator[Mapping[str, Any] | Done]:
     """What the values of a volume are like."""
     from mlex_jupyter.data.quality import examine
     from mlex_jupyter.data.readers import open_path, open_volume
-    from mlex_jupyter.types import Dataset
 
-    dataset, painted = Dataset.model_validate(asked["dataset"]), asked["painted"]
+    dataset, painted = desk.dataset(asked), asked["painted"]
     with open_path(Path(dataset.uri), dataset.axes) if painted else open_volume(dataset) as volume:
         found = yield from examine(volume, dataset, asked["budget_bytes"], painted=painted)
     yield found.model_dump(mode="json"), b""
@@ -142,7 +151,7 @@ class Reader:
     def __init__(self, pipes: Pipes, silence_s: float) -> None:
         self._pipes = pipes
         self._silence_s = silence_s
-        self._shelf = Shelf()
+        self._desk = Desk(pipes)
         self._ahead = Ahead()
 
     def answer(self) -> None:
@@ -162,7 +171,7 @@ class Reader:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _done(self, asked: Mapping[str, Any]) -> Done:
-        for said in WORK[asked["do"]](Desk(self._shelf, self._pipes.room()), asked):
+        for said in WORK[asked["do"]](self._desk, asked):
             if isinstance(said, tuple):
                 return said
             self._be_heard()

@@ -11,6 +11,7 @@ import math
 import operator
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -98,7 +99,7 @@ class Volume:
             size *= length
         return size
 
-    @property
+    @cached_property
     def shape_ZCYX(self) -> tuple[int, int, int, int]:
         """Slices, channels, rows, columns; 1 for what the volume does not have."""
         lengths = dict(zip(self.axes, self.shape, strict=True))

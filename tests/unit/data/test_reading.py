@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import zarr
 
 from mlex_jupyter.data import lanes
 from mlex_jupyter.data.asking import environment
@@ -24,6 +25,12 @@ MISBEHAVING = """
 import ctypes, os, sys, time
 import numpy as np
 from mlex_jupyter.data.volume import Volume
+
+class Third:
+    shape, dtype = (5, 3, 4), np.dtype(np.uint8)
+    def __getitem__(self, cut):
+        if cut[0].start == 3: ctypes.string_at(0)
+        return np.full((5, 3, 4), cut[0].start, np.uint8)[cut]
 
 class Reader:
     name = "odd"
@@ -43,6 +50,7 @@ class Reader:
         if what == "ask":
             import socket
             socket.create_connection(("127.0.0.1", int(os.path.basename(uri).split("-")[0])), timeout=5)
+        if what == "third": return Volume(Third(), uri=uri, reader=self.name, axes=axes)
         return Volume(np.ones((2, 3, 4)), uri=uri, reader=self.name, axes=axes)
 """
 
@@ -163,6 +171,54 @@ async def test_slices_come_back_as_they_are_and_are_read_anew_once_the_file_is_a
         for axis, expected in ((0, values[2]), (1, values[:, 2]), (2, values[:, :, 2])):
             found = await asked.plane(data, axis=axis, index=2)
             np.testing.assert_array_equal(np.frombuffer(found.data, found.dtype).reshape(found.shape), expected)
+
+
+async def test_a_walk_shows_every_slice_as_it_is_also_where_it_turns_or_the_file_is_replaced(
+    home: Path, tmp_path: Path
+) -> None:
+    asked = reading_with(home)
+    values = np.random.default_rng(1).integers(0, 255, (12, 30, 40)).astype(np.uint8)
+    zarr.create_array(tmp_path / "walk.zarr", data=values, chunks=(1, 30, 40), dimension_names=("z", "y", "x"))
+    np.save(tmp_path / "walk.npy", values)
+    for name in ("walk.zarr", "walk.npy"):
+        info = await asked.inspect(str(tmp_path / name))
+        data = Dataset(id="data-1", name="walk", created=now(), **info.model_dump())
+        for index in (0, 1, 2, 3, 4, 3, 2, 1, 0, 7, 8, 10, 11, 11, 10):
+            found = await asked.plane(data, axis=0, index=index)
+            np.testing.assert_array_equal(np.frombuffer(found.data, found.dtype).reshape(found.shape), values[index])
+            await asyncio.sleep(0.02)  # the next is read meanwhile
+    np.save(tmp_path / "walk.npy", values[::-1])
+    found = await asked.plane(data, axis=0, index=9)
+    assert found.data == values[::-1][9].tobytes()
+
+
+async def test_what_is_read_ahead_harms_nobody_who_asks_for_something_else(
+    home: Path, tmp_path: Path, odd: Odd
+) -> None:
+    asked = reading_with(home)
+    np.save(tmp_path / "good.npy", np.ones((2, 3, 4), np.uint8))
+    info = await asked.inspect(odd("third"))
+    data = Dataset(id="data-1", name="third", created=now(), **info.model_dump())
+    for _ in range(2):
+        for index in (1, 2):
+            assert set((await asked.plane(data, axis=0, index=index)).data) == {index}
+        assert (await asked.inspect(str(tmp_path / "good.npy"))).shape == (2, 3, 4)
+    with pytest.raises(Invalid, match="crashed .SIGSEGV"):
+        await asked.plane(data, axis=0, index=3)
+
+
+async def test_who_gives_up_leaves_its_answer_to_nobody_else(home: Path, tmp_path: Path) -> None:
+    asked = reading_with(home)
+    np.save(tmp_path / "volume.npy", np.arange(6, dtype=np.uint8)[:, None, None].repeat(800, 1).repeat(800, 2))
+    info = await asked.inspect(str(tmp_path / "volume.npy"))
+    data = Dataset(id="data-1", name="volume", created=now(), **info.model_dump())
+    for index in (1, 4, 2):
+        gone = asyncio.create_task(asked.plane(data, axis=0, index=index))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert set((await asked.plane(data, axis=0, index=5)).data) == {5}
+        with pytest.raises(asyncio.CancelledError):
+            await gone
 
 
 async def test_a_slice_larger_than_the_shared_memory_comes_whole(home: Path, tmp_path: Path) -> None:
