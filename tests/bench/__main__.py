@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.figures import Figure
 
 HOME = ("submissions", "metrics", "many", "search", "datasets")
-PROGRAMS = ("startup", "lab", "latency", "rest", *HOME, "slices", "uploads")
+PROGRAMS = ("startup", "lab", "latency", "rest", *HOME, "slices", "strokes", "uploads")
 FILE = Path("build/bench.json")
 
 
