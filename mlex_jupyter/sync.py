@@ -40,6 +40,7 @@ OTHERS = {
     "progress": "inside",
     "metrics": "inside",
     "connect": "lab",
+    "DLSIAModel": "learn.model",
     "Mlex": "app",
     "Remote": "remote",
     "Settings": "settings",

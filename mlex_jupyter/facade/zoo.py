@@ -114,8 +114,8 @@ class ZooVerbs(Parts):
 
     async def _network(self, model: str, version: int | None, params: Params) -> Network:
         """What a name means: an architecture, else a published model, else a finished training."""
+        from mlex_jupyter.forms import complete_params
         from mlex_jupyter.zoo import fit
-        from mlex_jupyter.zoo.architectures import complete_params
 
         known = {one.name: one for one in await self.architecture_list.all()}
         if model in known:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
+from mlex_jupyter.forms import complete_params, preset_params
 from mlex_jupyter.jobs.looking import Looking
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.targets import Targets
@@ -25,7 +26,6 @@ from mlex_jupyter.types import (
     new_id,
 )
 from mlex_jupyter.zoo import Zoo, fit
-from mlex_jupyter.zoo.architectures import complete_params, preset_params
 
 
 class Completing:

@@ -24,11 +24,11 @@ import yaml
 
 from mlex_jupyter.errors import Conflict, Invalid, Unavailable
 from mlex_jupyter.files import whole_file
+from mlex_jupyter.forms import complete_params
 from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store.blobs import digest
 from mlex_jupyter.types import Code, Model, Package, PackageFile, Trained
-from mlex_jupyter.zoo.architectures import complete_params
 from mlex_jupyter.zoo.exchange.archives import local_file, opened
 from mlex_jupyter.zoo.exchange.bioimageio import SOURCE, description, fields, readme, softened, weights_of
 from mlex_jupyter.zoo.exchange.descriptions import Own, own_network, read_description
@@ -53,7 +53,7 @@ class Packages:
         """Write a published model as a package."""
         place = local_file(path, self.settings, there=False)
         place = place if place.suffix == ".zip" else place.with_name(place.name + ".zip")
-        if place.exists():
+        if os.path.lexists(place):
             raise Conflict(f"{place} is there already.", hint="Choose another name.")
         if not place.parent.is_dir():
             raise Invalid(f"There is no folder {place.parent} to write to.")

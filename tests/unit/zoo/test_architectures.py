@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from mlex_jupyter.errors import Invalid, NotFound, Unavailable
+from mlex_jupyter.forms import complete_params, preset_params
 from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.store import Store
 from mlex_jupyter.types import Architecture, ArrayContract
-from mlex_jupyter.zoo.architectures import Architectures, complete_params, describe, preset_params
+from mlex_jupyter.zoo.architectures import Architectures, describe
 from mlex_jupyter.zoo.sources import Sources
 from tests.engine import settings_of
 

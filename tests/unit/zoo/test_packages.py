@@ -20,9 +20,9 @@ import yaml
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Forbidden, Invalid, NotFound
+from mlex_jupyter.forms import complete_params
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import ClassInfo, Model, Preprocessing, TrainedOn
-from mlex_jupyter.zoo.architectures import complete_params
 from mlex_jupyter.zoo.exchange import archives
 from mlex_jupyter.zoo.exchange.archives import opened
 from mlex_jupyter.zoo.exchange.tensors import check_tensors

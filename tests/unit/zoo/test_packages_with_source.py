@@ -18,9 +18,9 @@ import yaml
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Forbidden, Invalid
+from mlex_jupyter.forms import complete_params
 from mlex_jupyter.learn import brought
 from mlex_jupyter.types import Code, Model, Preprocessing
-from mlex_jupyter.zoo.architectures import complete_params
 from tests.engine import settings_of
 from tests.unit.zoo.test_packages import CLASSES, VALIDATE, changed
 
