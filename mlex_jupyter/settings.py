@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     roots: Folders = Field((), description="Folders with data that may be opened; none for all that the user may read.")
     allowed_hosts: Words = Field((), description="Hosts of this machine or its own network that URLs may name.")
 
+    openvino: bool = Field(
+        True, description="Whether predictions on processors use OpenVINO where it is installed, equal and faster."
+    )
     trusted: Words = Field((), description="People whose source may run in your jobs: networks that they brought.")
 
     streams: int = Field(64, ge=1, description="How many streams of events one person may have open.")

@@ -83,11 +83,11 @@ def train_job(place: Path, data: Dataset, labels: LabelSet, model: str = "unet",
     return _make(place, spec, data=data, labels=labels, architecture=architecture)
 
 
-def predict_job(place: Path, data: Dataset, trained: Path) -> JobFolder:
+def predict_job(place: Path, data: Dataset, trained: Path, **asked: Any) -> JobFolder:
     """A folder of a prediction with what a training left."""
     model = Trained.model_validate_json((trained / "model.json").read_bytes())
     model = model.model_copy(update={"weights": str(trained / model.weights), "source": trained.name})
-    spec = JobSpec(name="seg", task=PredictTask(model="run", data=data.name))
+    spec = JobSpec(name="seg", task=PredictTask(model="run", data=data.name, **asked))
     return _make(place, spec, data=data, model=model)
 
 

@@ -1,57 +1,54 @@
-"""Segment a whole volume with a trained network, slice by slice.
+"""Segment a volume with a trained network, slice by slice.
 
-    <job>/prediction.zarr        class values, uint8, chunks of one slice
-    <job>/prediction-done.json   how many slices are surely on the disk, and what made them
+    <job>/prediction.zarr     class values, an OME-NGFF label image; 0 where no slice was asked for
+    <job>/uncertainty.zarr    the entropy of each pixel: 0 is certain, 255 a guess
+    <job>/probabilities.zarr  of every class, 255 is certain; on request
+    <job>/segmented.json      how much there is of each class, in how many objects; how sure each slice is
 
-Reading, computing and writing overlap. Bands of slices are done in order; a band counts once its chunks are
-fsynced, so that a killed run computes at most one band again, and comes to the same bytes.
+Reading, computing and writing overlap. A band of slices counts once its files are durable and their hash is recorded
+(ledger.py), so that a killed run computes at most one band again, and comes to the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import zarr
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors.torch import load_file
 from torch import nn
 
 from mlex_jupyter.data.provenance import provenance
 from mlex_jupyter.data.readers import open_volume
 from mlex_jupyter.data.volume import Volume
-from mlex_jupyter.errors import Invalid, NotFound
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.failpoints import failpoint
-from mlex_jupyter.files import sync_folder, write_whole
-from mlex_jupyter.learn import grey, machine
+from mlex_jupyter.files import write_whole
+from mlex_jupyter.learn import backends, bands, machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
-from mlex_jupyter.learn.models import build
-from mlex_jupyter.learn.models.fold import folded
+from mlex_jupyter.learn.ledger import Band, Ledger, Plan, hash_of
+from mlex_jupyter.learn.levels import Levels, Like, sync
 from mlex_jupyter.learn.pace import Pace
-from mlex_jupyter.learn.tiles import Fit, fit_for, segment
-from mlex_jupyter.types import Dataset, JobFile, PredictTask, Record, Result, Trained, now
+from mlex_jupyter.learn.pipeline import flow
+from mlex_jupyter.learn.segmenter import Found, Segmenter, load_network, weights_file
+from mlex_jupyter.learn.tally import Tally, means
+from mlex_jupyter.learn.tiles import Fit, fit_for
+from mlex_jupyter.settings import Settings
+from mlex_jupyter.types import Dataset, PredictTask, Result, Segmented, Trained, now, range_of
 
-Bytes = NDArray[np.uint8]
-BAND_PIXELS, BAND_SLICES = 1 << 21, 16
 SAY_S = 0.2
-
-
-class Done(Record):
-    """How far a prediction is on the disk."""
-
-    made_by: str
-    """The weights, the volume and the cut that made it."""
-    slices: int
-    counts: dict[int, int]
-    """Pixels by class value."""
+PICTURE_S = 5.0
+PICTURES = 40
+PROBED_PIXELS = 1 << 25
+"""A prediction of fewer pixels is over before it is known what is fastest."""
+BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}
+"""At once, for small slices: beyond that a batch gains nothing."""
+LARGE_SLICE = 1 << 26
+"""Pixels; of such slices only one is read and one written ahead."""
+PARTS = {"values": "prediction", "unsure": "uncertainty", "shares": "probabilities"}
 
 
 def predict(attempt: Attempt) -> Result:
@@ -69,197 +66,224 @@ class Prediction:
         if not (isinstance(job.spec.task, PredictTask) and job.data and job.model):
             raise Invalid("This job does not say what to predict with what.")
         self.attempt = attempt
+        self.task: PredictTask = job.spec.task
         self.data: Dataset = job.data
         self.model: Trained = job.model
         self.volume: Volume = open_volume(job.data)
-        self.slices, channels, *self.sides = self.volume.shape_ZCYX
+        depth, channels, *self.sides = self.volume.shape_ZCYX
         if channels != self.model.channels:
             raise Invalid(
                 f"The model takes {self.model.channels} channel(s); {job.data.name} has {channels}.",
                 hint="Choose a volume like the one that it was trained on.",
             )
+        self.scope = range_of(self.task.slices, depth)
+        if not self.scope:
+            raise Invalid(f"{job.data.name} has {depth} slices; {self.task.slices} is none of them.")
+        backends.keep_memory()
         self.device = machine.prepare()
-        weights = _weights_file(self.model, attempt.path)
-        self.network = load_network(self.model, weights, self.device)
-        memory = job.spec.resources.memory_gb
-        self.fit = fit_for(self.network, self.model.builder, self.model.params, self.device, memory)
-        self.band = max(1, min(BAND_SLICES, BAND_PIXELS // math.prod(self.sides)))
-        self.of_class = np.array([one.value for one in self.model.classes], np.uint8)
-        self.place = attempt.path / "prediction.zarr"
-        self.made_by = _made_by(weights, job, self.fit, self.band)
-        self.done, self.array = self._resume()
+        self.folder = attempt.path
+        self.ledger = Ledger(self.folder)
+        self.plan, self.segmenter, self.images = self._planned()
+        self.tally = Tally(self.scope)
+        self._resume()
 
-    def _resume(self) -> tuple[Done, Any]:
-        """What an earlier attempt left, if it was made by the same; else an empty array."""
-        try:
-            done = Done.model_validate_json((self.attempt.path / "prediction-done.json").read_bytes())
-            if done.made_by == self.made_by:
-                array = zarr.open_array(self.place, mode="r+")
-                if done.slices:
-                    self.attempt.note(f"Going on at slice {done.slices} of {self.slices}")
-                return done, array
-        except (FileNotFoundError, ValidationError):
-            done = None  # nothing of use is there: begin anew
-        return Done(made_by=self.made_by, slices=0, counts={}), self._create()
+    # ------------------------------------------------------------ the plan
 
-    def _create(self) -> Any:
-        shape = self.volume.shape_ZCYX[0], *self.sides
-        beside = self.place.with_name(f".prediction.{os.getpid()}")
-        zarr.create_array(
-            beside,
-            shape=shape if "z" in self.volume.axes else shape[1:],
-            chunks=(1, *self.sides) if "z" in self.volume.axes else tuple(self.sides),
-            dtype="uint8",
-            fill_value=0,
-            dimension_names=tuple(axis for axis in "zyx" if axis in self.volume.axes),
-            attributes={"classes": [one.model_dump() for one in self.model.classes]},
-            overwrite=True,
-        )
-        _sync_file(beside / "zarr.json")
-        sync_folder(beside)
-        shutil.rmtree(self.place, ignore_errors=True)
-        os.rename(beside, self.place)
-        sync_folder(self.place.parent)
-        return zarr.open_array(self.place, mode="r+")
+    def _planned(self) -> tuple[Plan, Segmenter, dict[str, Levels]]:
+        """How it is done: as an earlier attempt began, or as suits the network, the slices and the machine."""
+        weights = weights_file(self.model, self.folder)
+        network = load_network(self.model, weights, self.device)
+        with self.ledger.alone():
+            made_by = self._made_by(weights)
+            plan = self.ledger.plan(made_by)
+            backend = self._as_before(plan, network) if plan else None
+            if plan is None or backend is None:
+                memory_gb = self.attempt.job.spec.resources.memory_gb
+                fit = fit_for(network, self.model.builder, self.model.params, self.device, memory_gb)
+                backend = self._fastest(network, fit)
+                plan = self._begin(made_by, backend.name, fit)
+            images = {part: Levels(self._place(part)) for part in self._parts()}
+        fit = Fit(plan.multiple, plan.halo, plan.largest)
+        self._say_how(fit)
+        return plan, Segmenter(self.model, backend, fit, probabilities=self.task.probabilities), images
+
+    def _as_before(self, plan: Plan, network: nn.Module) -> backends.Backend | None:
+        """What an earlier attempt computed with, so that the rest comes out as if it had gone on."""
+        if plan.backend == backends.Torch.name:
+            return backends.Torch(network, self.device)
+        found = backends.openvino(network, plan.multiple)
+        if isinstance(found, str):
+            self.attempt.note(f"It began with OpenVINO, which does not compute here, since {found}: it begins anew")
+            return None
+        return found
+
+    def _fastest(self, network: nn.Module, fit: Fit) -> backends.Backend:
+        large = len(self.scope) * math.prod(self.sides) >= PROBED_PIXELS
+        if self.device.type != "cpu" or not large or not Settings.load().openvino:
+            return backends.Torch(network, self.device)
+        backend, why = backends.faster(network, fit.multiple, self.device)
+        self.attempt.note(why)
+        return backend
+
+    def _begin(self, made_by: str, backend: str, fit: Fit) -> Plan:
+        """Empty volumes, and a plan."""
+        for part in self._parts():
+            Levels.create(self._place(part), self._like(part))
+        band = bands.slices_of_band(self.sides)
+        at_once = BATCH_PIXELS["cpu" if self.device.type == "cpu" else "cuda"]
+        batch = max(1, min(band, at_once // math.prod(self.sides), fit.pixels // math.prod(self.sides)))
+        cut = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest}
+        plan = Plan(made_by=made_by, backend=backend, batch=batch, band=band, **cut)
+        self.ledger.begin(plan)
+        return plan
+
+    def _parts(self) -> list[str]:
+        return [part for part in PARTS if part != "shares" or self.task.probabilities]
+
+    def _place(self, part: str) -> Path:
+        return self.folder / f"{PARTS[part]}.zarr"
+
+    def _like(self, part: str) -> Like:
+        axes = "zyx" if "z" in self.volume.axes else "yx"
+        shape = (*((self.volume.shape_ZCYX[0],) if "z" in axes else ()), *self.sides)
+        if part == "shares":
+            axes, shape = "c" + axes, (len(self.model.classes), *shape)
+        sizes = {"pixel_size": self.data.pixel_size, "pixel_unit": self.data.pixel_unit}
+        classes = self.model.classes if part == "values" else ()
+        return Like(name=self.attempt.job.name, axes=axes, shape=shape, classes=classes, **sizes)  # type: ignore[arg-type]
+
+    def _made_by(self, weights: Path) -> str:
+        """One text for all that decides what comes out, but for the slices: of those others may be done later."""
+        digest = hashlib.sha256(weights.read_bytes())
+        model = self.model.model_dump_json(exclude={"weights"})
+        digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "2")).encode())
+        return digest.hexdigest()
+
+    def _say_how(self, fit: Fit) -> None:
+        if fit.halo is None:
+            how = "in one piece" if fit.whole(tuple(self.sides)) else "in tiles that are blended, not exactly"
+            self.attempt.note(f"A pixel sees the whole slice in this network: slices are computed {how}")
+        elif not fit.whole(tuple(self.sides)):
+            self.attempt.note(f"Slices are computed in tiles with a halo of {fit.halo} pixels: exactly as in one piece")
 
     # ------------------------------------------------------------ band by band
 
+    def _files(self, z: int) -> list[Path]:
+        return [file for image in self.images.values() for file in image.files(z)]
+
+    def _resume(self) -> None:
+        whole, damaged = self.ledger.whole(self._files)
+        for band in whole:
+            self.tally.add(band)
+        if damaged:
+            self.attempt.note(f"{damaged} bands are not on the disk as they were written; they are done again")
+        if self.tally.done:
+            self.attempt.note(f"Going on: {self.tally.done} of {len(self.scope)} slices are done")
+
     def run(self) -> None:
         """Read, compute and write until all slices are done."""
-        self.pace = Pace(self.slices, self.done.slices)
-        self._say(self.done.slices)
-        starts = list(range(self.done.slices, self.slices, self.band))
-        with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
-            ahead: Future[grey.Floats] | None = reading.submit(self._read, starts[0]) if starts else None
-            behind: Future[None] | None = None
-            for start, following in zip(starts, [*starts[1:], None], strict=False):
-                assert ahead
-                images_BCYX = ahead.result()
-                ahead = reading.submit(self._read, following) if following is not None else None
-                found_BYX = self._compute(start, images_BCYX)
-                if behind:
-                    behind.result()
-                behind = writing.submit(self._write, start, found_BYX)
-                if self.attempt.stopping:
-                    break
-            if behind:
-                behind.result()
-        if self.done.slices < self.slices:
-            raise Stopped(f"Stopped at slice {self.done.slices} of {self.slices}; what is done is kept.")
+        self.pace = Pace(len(self.scope), self.tally.done)
+        self._say()
+        left = bands.missing(self.scope, self.plan.band, self.tally.uncertainty)
+        ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
+        going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
+        flow(bands.coarse_first(left), bands.Reader(self.volume), self._compute, self._write, **going)  # type: ignore[arg-type]
+        if self.tally.done < len(self.scope):
+            raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
 
-    def _read(self, start: int) -> grey.Floats:
-        zs = range(start, min(start + self.band, self.slices))
-        return np.stack(
-            [grey.normalised(grey.checked(self.volume.slice_CYX(z), z), self.model.preprocessing) for z in zs]
-        )
-
-    def _compute(self, start: int, images_BCYX: grey.Floats) -> Bytes:
-        found = np.empty((len(images_BCYX), *self.sides), np.uint8)
-        for index, image_CYX in enumerate(images_BCYX):
-            found[index] = self.of_class[segment(self.network, image_CYX[None], self.fit, self.device)[0]]
-            self.pace.step()
+    def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
+        found = []
+        for at in range(0, len(zs), self.plan.batch):
+            found.append(self.segmenter(raw_BCYX[at : at + self.plan.batch]))
+            self.pace.step(len(found[-1].values_BYX))
             if self.pace.every("progress", SAY_S):
-                self._say(start + index + 1)
-        return found
+                self._say()
+        if len(found) == 1:
+            return found[0], raw_BCYX[0, 0]
+        shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
+        pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
+        values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        return Found(values, unsure, np.concatenate(shares) if shares else None), raw_BCYX[0, 0]
 
-    def _write(self, start: int, found_BYX: Bytes) -> None:
-        stop = start + len(found_BYX)
-        if self.array.ndim == 2:
-            self.array[:] = found_BYX[0]
-        else:
-            self.array[start:stop] = found_BYX
-        _sync_chunks(self.place, self.array.ndim, start, stop)
+    def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
+        found, raw_YX = made
+        for index, z in enumerate(zs):
+            self.images["values"].write(z, found.values_BYX[index])
+            self.images["unsure"].write(z, found.unsure_BYX[index])
+            if found.shares_BKYX is not None:
+                self.images["shares"].write(z, found.shares_BKYX[index])
+        files = [file for z in zs for file in self._files(z)]
+        sync(files)
         failpoint("predict.written")
-        seen, pixels = np.unique(found_BYX, return_counts=True)
-        counts = dict(self.done.counts)
-        for value, count in zip(seen.tolist(), pixels.tolist(), strict=True):
-            counts[value] = counts.get(value, 0) + count
-        self.done = Done(made_by=self.made_by, slices=stop, counts=counts)
-        write_whole(self.attempt.path / "prediction-done.json", self.done.model_dump_json())
+        band = Band(start=zs.start, stop=zs.stop, sha256=hash_of(files), uncertainty=means(found.unsure_BYX))
+        self.ledger.record(band)
         failpoint("predict.recorded")
+        self.tally.add(band)
+        if self.pace.every("picture", PICTURE_S):
+            self._picture(zs.start, raw_YX, found.values_BYX[0])
+        here = dict(zip(zs, found.values_BYX, strict=True))
+        self.tally.follow(lambda z: here[z] if z in here else self.images["values"].read(z))
 
-    def _say(self, done: int) -> None:
-        self.attempt.progress(done, self.slices, "slice", eta_s=self.pace.eta_s())
+    def _picture(self, z: int, raw_YX: NDArray[Any], values_YX: NDArray[np.uint8]) -> None:
+        """The slice as it is and as it was segmented, small; of the newest some are kept."""
+        place = self.attempt.path / "pictures" / f"slice-{z:05d}.png"
+        place.parent.mkdir(exist_ok=True)
+        step = max(1, max(values_YX.shape) // 512)
+        image_YX, small = raw_YX[::step, ::step].astype(np.float32), values_YX[::step, ::step]
+        nothing = np.zeros_like(small)
+        write_whole(place, picture.picture(image_YX, nothing, small, self.model.classes), durable=False)
+        self.attempt.emit("picture", z=z, path=f"pictures/{place.name}", done=self.tally.done, total=len(self.scope))
+        for old in sorted(place.parent.glob("slice-*.png"), key=lambda one: one.stat().st_mtime)[:-PICTURES]:
+            old.unlink()
+
+    def _say(self) -> None:
+        self.attempt.progress(min(self.pace.done, len(self.scope)), len(self.scope), "slice", eta_s=self.pace.eta_s())
 
     # ------------------------------------------------------------ the end
 
     def finish(self) -> Result:
-        """The new dataset, and how much of it each class fills."""
-        self._say(self.slices)
-        job = self.attempt.job
-        has_z = "z" in self.volume.axes
-        dataset = Dataset(
-            id=f"ds-{job.id}",
-            name=job.name,
-            uri=str(self.place.absolute()),
+        """The new datasets, and how much there is of each class."""
+        begun = time.monotonic()
+        self.tally.follow(self.images["values"].read)
+        if (took := time.monotonic() - begun) > 1:
+            self.attempt.note(f"Counting the objects took another {took:.0f} s")
+        self._say()
+        found = self.tally.segmented(self.model.classes)
+        write_whole(self.folder / "segmented.json", found.model_dump_json())
+        shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
+        self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
+        return Result(
+            attempt=self.attempt.number,
+            metrics=_metrics(found),
+            dataset=self._dataset("values", tags=("prediction",), classes=self.model.classes),
+            datasets=tuple(self._dataset(part, tags=(PARTS[part],)) for part in self._parts() if part != "values"),
+        )
+
+    def _dataset(self, part: str, **about: Any) -> Dataset:
+        job, array = self.attempt.job, self.images[part].finest
+        ending = "" if part == "values" else f"-{PARTS[part]}"
+        return Dataset(
+            id=f"ds-{job.id}{ending}",
+            name=job.name[: 100 - len(ending)] + ending,
+            uri=str(self._place(part).absolute()),
             reader="zarr",
-            shape=tuple(self.array.shape),
+            shape=tuple(array.shape),
             dtype="uint8",
-            axes="zyx" if has_z else "yx",
-            chunks=tuple(self.array.chunks),
+            axes="".join(array.metadata.dimension_names),
+            chunks=tuple(array.chunks),
             pixel_size=self.data.pixel_size,
             pixel_unit=self.data.pixel_unit,
-            nbytes=int(self.array.nbytes),
-            classes=self.model.classes,
+            nbytes=int(array.nbytes),
             derived_from=tuple(source for source in (self.data.id, self.model.source) if source),
-            tags=("prediction",),
             owner=job.owner,
             provenance=provenance(),
             created=now(),
-        )
-        total = sum(self.done.counts.values())
-        fractions = {one.name: self.done.counts.get(one.value, 0) / total for one in self.model.classes}
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in fractions.items())
-        self.attempt.note(f"{self.slices} slices segmented: {shares}")
-        return Result(
-            attempt=self.attempt.number,
-            metrics={f"fraction/{name}": round(share, 6) for name, share in fractions.items()},
-            dataset=dataset,
+            **about,
         )
 
 
-def load_network(model: Trained, weights: Path, device: torch.device) -> nn.Module:
-    """The trained network, ready to predict. Weights are safetensors; nothing in them can run."""
-    network = build(model.builder, model.params, channels=model.channels, classes=len(model.classes))
-    try:
-        network.load_state_dict(load_file(weights))
-    except Exception as error:  # safetensors and torch have several errors for weights that do not fit
-        first = str(error).strip().splitlines()[0][:300]
-        raise Invalid(
-            f"The weights do not fit {model.architecture}: {first}",
-            hint="Was the package that the architecture comes from changed? Train again, or install the old version.",
-        ) from error
-    ready: nn.Module = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return ready
-
-
-def _weights_file(model: Trained, folder: Path) -> Path:
-    path = folder / model.weights
-    if not path.is_file():
-        raise NotFound(f"The model's weights are not at {path}.", hint="Was the run that made them deleted?")
-    return path
-
-
-def _made_by(weights: Path, job: JobFile, fit: Fit, band: int) -> str:
-    """One text for all that decides what comes out."""
-    assert job.model and job.data
-    digest = hashlib.sha256(weights.read_bytes())
-    digest.update(job.model.model_dump_json().encode())
-    digest.update(repr((job.data.id, job.data.shape, fit, band)).encode())
-    return digest.hexdigest()
-
-
-def _sync_chunks(place: Path, ndim: int, start: int, stop: int) -> None:
-    """Make the chunks of some slices durable, with the names of their folders."""
-    chunks = [place / "c" / str(z) / "0" / "0" for z in range(start, stop)] if ndim == 3 else [place / "c" / "0" / "0"]
-    folders = {place, place / "c"}
-    for chunk in chunks:
-        _sync_file(chunk)
-        folders |= {chunk.parent, chunk.parent.parent}
-    for folder in folders:
-        sync_folder(folder)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _metrics(found: Segmented) -> dict[str, float]:
+    fractions = {f"fraction/{one.name}": round(one.fraction, 6) for one in found.classes}
+    objects = {f"objects/{one.name}": float(one.objects) for one in found.classes}
+    mean = sum(one.uncertainty for one in found.slices) / len(found.slices)
+    return fractions | objects | {"uncertainty": round(mean, 6)}

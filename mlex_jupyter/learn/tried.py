@@ -25,7 +25,7 @@ from mlex_jupyter.learn.brought import load_builder
 from mlex_jupyter.learn.grey import Floats
 from mlex_jupyter.learn.models import contract, find_builder, measure
 from mlex_jupyter.learn.models.reach import halo as halo_of
-from mlex_jupyter.learn.predict import load_network
+from mlex_jupyter.learn.segmenter import load_network
 from mlex_jupyter.learn.tiles import forward, up_to
 from mlex_jupyter.types import Code, Trained
 

@@ -44,6 +44,7 @@ from mlex_jupyter.types.labels import (
     TileVersion,
 )
 from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
+from mlex_jupyter.types.prediction import ClassFound, Segmented, SliceFound, Slices, range_of
 from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verification
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.rules import On, Rule, Trial
@@ -75,6 +76,7 @@ __all__ = [
     "Block",
     "Check",
     "ClassChange",
+    "ClassFound",
     "ClassInfo",
     "Code",
     "Comparison",
@@ -128,8 +130,11 @@ __all__ = [
     "Result",
     "Rule",
     "RunTask",
+    "Segmented",
     "SliceBalance",
+    "SliceFound",
     "SliceQuality",
+    "Slices",
     "Stroke",
     "StrokeInfo",
     "TargetInfo",
@@ -152,4 +157,5 @@ __all__ = [
     "invalid",
     "new_id",
     "now",
+    "range_of",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mlex_jupyter.types.base import Name, Params, Record, Reference, Time
 from mlex_jupyter.types.code import Code
 from mlex_jupyter.types.data import Dataset, LabelSet
+from mlex_jupyter.types.prediction import Slices
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.zoo import Architecture, Trained
 
@@ -29,13 +30,17 @@ class TrainTask(Record):
 
 
 class PredictTask(Record):
-    """Segment a whole dataset with a finished run or a published model."""
+    """Segment a dataset, or some of its slices, with a finished run or a published model."""
 
     kind: Literal["predict"] = "predict"
     model: Reference
     """A run (id or name) or a published model: `name`, `name@3`, `name@champion`, or `name` with `version`."""
     version: int | None = None
     data: Name
+    slices: Slices | None = None
+    """Only these: `10`, or `10:40`; left out, all."""
+    probabilities: bool = False
+    """Keep the probability of every class, too."""
 
 
 class RunTask(Record):
@@ -193,6 +198,13 @@ class Result(Record):
     metrics: dict[str, float] = {}
     dataset: Dataset | None = None
     """The volume that a prediction made."""
+    datasets: tuple[Dataset, ...] = ()
+    """What it made besides, as a map of its uncertainty."""
+
+    @property
+    def made(self) -> tuple[Dataset, ...]:
+        """All of them, the main one first."""
+        return (self.dataset, *self.datasets) if self.dataset else self.datasets
 
 
 class Ending(Record):

@@ -118,8 +118,9 @@ def _ended(folder: JobFolder, attempt: int, state: str) -> dict[str, Any]:
 
 def _outcome(tx: Connection, catalog: Catalog, result: Result) -> dict[str, Any]:
     outputs = [output for output in result.outputs if output.kind != "dataset"]
-    if result.dataset is not None and (made := _keep(tx, catalog, result.dataset)) is not None:
-        outputs.append(Output(kind="dataset", name=made.name, ref=made.id, derived_from=made.derived_from))
+    for found in result.made:
+        if (made := _keep(tx, catalog, found)) is not None:
+            outputs.append(Output(kind="dataset", name=made.name, ref=made.id, derived_from=made.derived_from))
     return {"outputs": [output.model_dump(mode="json") for output in outputs], "metrics": dict(result.metrics)}
 
 

@@ -1,0 +1,62 @@
+"""What a prediction found: how much of each class, how many objects, and how sure each slice is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from mlex_jupyter.types.base import Record
+
+SLICES = r"(all|\d{1,9}|\d{0,9}:\d{0,9})"
+
+
+def _some_slices(text: str) -> str:
+    import re
+
+    if not re.fullmatch(SLICES, text):
+        raise ValueError("say a slice, as 10, a range, as 10:40, or all")
+    return text
+
+
+Slices = Annotated[str, AfterValidator(_some_slices), Field(json_schema_extra={"pattern": f"^{SLICES}$"})]
+"""Some slices of a volume: `10`, `10:40` (40 is not among them), `:40`, `10:`, `all`."""
+
+
+def range_of(slices: str | None, depth: int) -> range:
+    """The slices that are meant, of a volume with so many; empty where it has none of them."""
+    if slices in (None, "all"):
+        return range(depth)
+    begin, colon, end = str(slices).partition(":")
+    first = int(begin or 0)
+    return range(first, min(depth, int(end or depth) if colon else first + 1))
+
+
+class ClassFound(Record):
+    """How much there is of a class, and in how many pieces: voxels that touch face to face are one object."""
+
+    name: str
+    value: int
+    voxels: int
+    fraction: float
+    """Of all voxels that were predicted."""
+    objects: int
+    mean_size: float
+    """In voxels, as the following."""
+    median_size: int
+    largest_size: int
+
+
+class SliceFound(Record):
+    """One slice of a prediction."""
+
+    z: int
+    uncertainty: float = Field(ge=0, le=1)
+    """The mean entropy of its pixels: 0 where the network is certain, 1 where it guesses."""
+
+
+class Segmented(Record):
+    """`segmented.json` of a prediction: what its table and its suggestions are read from."""
+
+    classes: tuple[ClassFound, ...]
+    slices: tuple[SliceFound, ...]
