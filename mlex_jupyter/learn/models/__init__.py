@@ -106,6 +106,22 @@ def build(where: str, params: Mapping[str, Any], *, channels: int, classes: int)
     return network
 
 
+@dataclass(frozen=True)
+class Wants:
+    """What a network wants of what it is given."""
+
+    multiple: int = 1
+    """Sides divide by this."""
+    neighbours: int = 0
+    """So many slices above and below are further channels."""
+
+
+def wants(where: str, params: Mapping[str, Any]) -> Wants:
+    """What the network of this builder and these parameters wants."""
+    promise = contract(find_builder(where))
+    return Wants(measure(where, promise.divisible_by, params) or 1, measure(where, promise.neighbours, params) or 0)
+
+
 def measure(where: str, rule: str | None, params: Mapping[str, Any]) -> int | None:
     """What a contract's expression (`6*2**(depth-1)`) comes to with these parameters."""
     if rule is None:

@@ -1,0 +1,136 @@
+"""The random forest: what scikit-learn grows, kept as tensors and asked without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from scipy import ndimage
+
+from mlex_jupyter.data.sample import Sample, make_sample
+from mlex_jupyter.errors import Invalid
+from mlex_jupyter.learn.models import build
+from mlex_jupyter.learn.models import forest as module
+from mlex_jupyter.learn.models.features import EACH, count, features, reach
+from mlex_jupyter.learn.models.reach import halo
+from mlex_jupyter.learn.state import packed
+
+FOREST = "mlex_jupyter.learn.models.forest:forest"
+SMALL = {"trees": 6, "tree_depth": 6, "scales": 2}
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return make_sample(size=128, slices=8)
+
+
+def slices(sample: Sample) -> list[Any]:
+    """What is painted, as training gives it: grey values around nought, classes from 0, 255 unlabelled."""
+    grey = (sample.volume.astype(np.float32) - 100) / 40
+    classes = np.where(sample.scribbles > 0, sample.scribbles - 1, 255).astype(np.uint8)
+    return [(grey[z][None], classes[z]) for z in range(len(grey)) if (classes[z] != 255).any()]
+
+
+def fitted(sample: Sample, **params: Any) -> Any:
+    network = build(FOREST, {**SMALL, **params}, channels=1, classes=len(sample.classes)).eval()
+    network.fit(slices(sample), seed=3)  # type: ignore[operator]
+    return network
+
+
+def test_the_trees_say_to_the_last_bit_what_scikit_learn_says(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown: list[Any] = []
+    grow = module._grow
+    monkeypatch.setattr(module, "_grow", lambda *given: grown.append(grow(*given)) or grown[0])
+    network = fitted(sample)
+    image = torch.from_numpy(slices(sample)[0][0][None])
+    with torch.inference_mode():
+        found_FP = features(image, 2)[0].flatten(1)
+        ours = network._likely(found_FP).T.numpy()
+    theirs = grown[0].predict_proba(found_FP.T.numpy())
+    assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_few_scribbles_tell_most_of_the_sample(sample: Sample) -> None:
+    network = fitted(sample, trees=16, tree_depth=10, scales=3)
+    grey = (sample.volume.astype(np.float32) - 100) / 40
+    with torch.inference_mode():
+        found = network(torch.from_numpy(grey[:, None])).argmax(dim=1).numpy() + 1
+    unpainted = sample.scribbles == 0
+    assert (found == sample.truth)[unpainted].mean() > 0.8
+
+
+def test_tiles_with_its_halo_come_out_as_the_whole_slice_to_the_last_bit(sample: Sample) -> None:
+    network = fitted(sample)
+    around = halo(FOREST, SMALL, network, 1)
+    assert around == reach(2) == 12
+    image = torch.from_numpy(np.ascontiguousarray(slices(sample)[0][0][None]))
+    with torch.inference_mode():
+        whole = network(image)
+        for top in (0, 31, 80):
+            for left in (0, 17, 90):
+                low = max(0, top - around), max(0, left - around)
+                part = network(image[:, :, low[0] : top + 30 + around, low[1] : left + 30 + around])
+                kept = part[:, :, top - low[0] :, left - low[1] :][:, :, :30, :30]
+                assert torch.equal(kept, whole[:, :, top : top + 30, left : left + 30])
+
+
+def test_nothing_outside_of_its_halo_matters_and_something_at_its_edge_does() -> None:
+    image = torch.rand(1, 1, 65, 65, dtype=torch.float64)
+    before = features(image, 2)[0, :, 32, 32]
+
+    def changes(rows: slice) -> bool:
+        other = image.clone()
+        other[0, 0, rows] += 1e9
+        return not torch.equal(before, features(other, 2)[0, :, 32, 32])
+
+    assert not changes(slice(45, None)) and not changes(slice(0, 20))
+    assert changes(slice(44, 45)) and changes(slice(20, 21))
+
+
+def test_features_are_those_of_the_books(sample: Sample) -> None:
+    image = sample.volume[0].astype(np.float64)
+    found = features(torch.from_numpy(image)[None, None], 2)[0].numpy()
+    assert len(found) == count(1, 2)
+    inside = (slice(16, -16),) * 2
+    for index, sigma in enumerate((1.0, 2.0)):
+        smooth, edge, blob = found[1 + EACH * index :][:3]
+        assert np.allclose(smooth[inside], ndimage.gaussian_filter(image, sigma, truncate=3)[inside], atol=1e-6)
+        about = ndimage.gaussian_gradient_magnitude(image, sigma, truncate=6)[inside] * sigma
+        assert np.corrcoef(edge[inside].ravel(), about.ravel())[0, 1] > 0.999
+        about = ndimage.gaussian_laplace(image, sigma, truncate=6)[inside] * sigma**2
+        assert np.corrcoef(blob[inside].ravel(), about.ravel())[0, 1] > 0.99
+
+
+def test_weights_are_tensors_whose_shapes_follow_from_the_parameters(sample: Sample) -> None:
+    first = fitted(sample)
+    second = build(FOREST, SMALL, channels=1, classes=len(sample.classes)).eval()
+    second.load_state_dict(load(save(packed(first.state_dict()))))
+    image = torch.from_numpy(slices(sample)[0][0][None])
+    assert torch.equal(first(image), second(image))
+
+
+def test_the_same_seed_grows_the_same_trees_however_many_threads(sample: Sample) -> None:
+    first, again = fitted(sample), build(FOREST, SMALL, channels=1, classes=len(sample.classes))
+    again.fit(slices(sample), seed=3, jobs=2)  # type: ignore[operator]
+    assert all(torch.equal(a, b) for a, b in zip(first.buffers(), again.buffers(), strict=True))
+
+
+def test_two_channels_have_features_each() -> None:
+    network = build(FOREST, SMALL, channels=2, classes=2)
+    rng = np.random.default_rng(0)
+    image, target = rng.normal(size=(2, 40, 40)).astype(np.float32), np.full((40, 40), 255, np.uint8)
+    target[5:9, 5:9], target[20:24, 20:24] = 0, 1
+    image[1, 18:26, 18:26] += 5
+    network.fit([(image, target)])  # type: ignore[operator]
+    with torch.inference_mode():
+        found = network(torch.from_numpy(image[None])).argmax(dim=1)[0]
+    assert found[21, 21] == 1 and found[6, 6] == 0
+
+
+def test_a_class_without_labels_is_said(sample: Sample) -> None:
+    network: Any = build(FOREST, SMALL, channels=1, classes=7)
+    with pytest.raises(Invalid, match="No pixel of class"):
+        network.fit(slices(sample))
