@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -34,9 +35,14 @@ def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in OF_A_RUN}
 
 
+def lock_of(settings: Settings) -> Path:
+    """The file that is locked: where hosts share a database, each has a supervisor that stands by, and one works."""
+    return settings.home / (LOCK if settings.database is None else f"{socket.gethostname()}.{LOCK}")
+
+
 def take(settings: Settings) -> int | None:
     """The lock's descriptor, or None while somebody else holds it."""
-    descriptor = os.open(settings.home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(lock_of(settings), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -48,7 +54,7 @@ def take(settings: Settings) -> int | None:
 def held(settings: Settings) -> bool:
     """Whether a supervisor is at work; asked of the kernel, so that nobody who wants the lock meets us holding it."""
     try:
-        inode = (settings.home / LOCK).stat().st_ino
+        inode = lock_of(settings).stat().st_ino
         locks = Path("/proc/locks").read_text().splitlines()
     except FileNotFoundError:
         return False

@@ -17,13 +17,16 @@ from functools import cache, partial
 from mlex_jupyter import lease
 from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.errors import Unavailable
-from mlex_jupyter.jobs import Jobs
-from mlex_jupyter.jobs.lifecycle import Lifecycle, Superseded, unfinished
-from mlex_jupyter.jobs.rules import Firing, pending
+from mlex_jupyter.jobs import Jobs, hosts
+from mlex_jupyter.jobs.firing import Firing, pending
+from mlex_jupyter.jobs.lifecycle import Lifecycle
+from mlex_jupyter.jobs.reign import Reign, Superseded
+from mlex_jupyter.jobs.tracking import unfinished
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Store, next_epoch
+from mlex_jupyter.store import EPOCH, Store, next_epoch
 from mlex_jupyter.store.base import Sole
+from mlex_jupyter.store.hostlease import this_host
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.zoo import Zoo
 from mlex_jupyter.zoo.architectures import Architectures
@@ -40,29 +43,63 @@ async def supervise(settings: Settings) -> bool:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = Store.open(settings)
     sole = store.database.sole()
+    heart = asyncio.create_task(_beat(store))
     try:
-        return await _its_turn(store, settings, sole, stop) and await _reign(store, settings, stop)
+        targets = Targets(settings)
+        return await _its_turn(store, settings, targets, sole, stop) and await _reign(store, settings, targets, stop)
     finally:
+        heart.cancel()
         sole.close()
         store.close()
 
 
-async def _its_turn(store: Store, settings: Settings, sole: Sole, stop: asyncio.Event) -> bool:
-    """Stand by while another host's supervisor works on the same database; False when there is no need any more."""
-    last_busy = time.monotonic()
+async def _beat(store: Store) -> None:
+    """Say now and then that this host's supervisor is there, where there may be others."""
+    host = this_host()["host"]
+    while store.database.several:
+        with contextlib.suppress(Unavailable):  # nobody hears of it; the next one may be heard
+            await store.write(partial(hosts.beat, host=host))
+        await asyncio.sleep(hosts.BEAT_S)
+
+
+async def _its_turn(store: Store, settings: Settings, targets: Targets, sole: Sole, stop: asyncio.Event) -> bool:
+    """Stand by while another host's supervisor works on the same database; False when there is no need any more.
+
+    Meanwhile nobody else can look after what runs on this host.
+    """
+    own: Lifecycle | None = None
+    asked = last_busy = time.monotonic()
     while not await asyncio.to_thread(sole.take):
-        if await store.read(unfinished):
-            last_busy = time.monotonic()
-        if stop.is_set() or time.monotonic() - last_busy > settings.idle_s:
+        own = own or await _own_runs(store, settings, targets)
+        while time.monotonic() - asked < STAND_BY_S and not stop.is_set():
+            try:
+                await own.look()
+            except Superseded:
+                return False
+            except Unavailable:  # nothing was lost, so look again
+                pass
+            await asyncio.sleep(LOOK_EVERY_S)
+        asked = time.monotonic()
+        with contextlib.suppress(Unavailable):
+            if await store.read(unfinished):
+                last_busy = asked
+        if stop.is_set() or asked - last_busy > settings.idle_s:
             return False
-        await asyncio.sleep(STAND_BY_S)
     return True
 
 
-async def _reign(store: Store, settings: Settings, stop: asyncio.Event) -> bool:
-    epoch = await store.write(next_epoch)
-    lifecycle = Lifecycle(store, settings, Targets(settings), Catalog(store, settings), epoch)
-    firing = Firing(store, epoch, partial(_jobs_of, store, settings))
+async def _own_runs(store: Store, settings: Settings, targets: Targets) -> Lifecycle:
+    """What runs on this host, in a reign of its own."""
+    host = this_host()["host"]
+    of = f"{EPOCH} {host}"
+    reign = Reign(store, await store.write(partial(next_epoch, of=of)), of)
+    return Lifecycle(reign, settings, targets, Catalog(store, settings), only=host)
+
+
+async def _reign(store: Store, settings: Settings, targets: Targets, stop: asyncio.Event) -> bool:
+    reign = Reign(store, await store.write(next_epoch))
+    lifecycle = Lifecycle(reign, settings, targets, Catalog(store, settings))
+    firing = Firing(reign, partial(_jobs_of, store, settings))
     last_busy = time.monotonic()
     idle = False
     while not stop.is_set() and not idle:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.jobs.lifecycle import Lifecycle
+from mlex_jupyter.jobs.reign import Reign
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import next_epoch
 from mlex_jupyter.targets import Targets
@@ -45,7 +46,7 @@ class Hand:
     def reign(self) -> Lifecycle:
         """A new supervisor's lifecycle: from now on every earlier one is superseded."""
         epoch = self.store.write_now(next_epoch)
-        self.life = Lifecycle(self.store, self.settings, self.targets, self.mlex.catalog, epoch)
+        self.life = Lifecycle(Reign(self.store, epoch), self.settings, self.targets, self.mlex.catalog)
         return self.life
 
     async def submit(self, asked: JobSpec) -> Job:

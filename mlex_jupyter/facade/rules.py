@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.jobs.rules import Changes
 from mlex_jupyter.types import On, Resources, Rule, Trial
 from mlex_jupyter.verbs import verb
 
@@ -36,6 +37,38 @@ class RuleVerbs(Parts):
         about = {"on": on, "do": do, "task": fields, "match": match, "tags": tags, "target": target}
         self.all_targets.get(target)
         return await self.rule_list.add(name=name, resources=resources, again=again, enabled=not off, **about)
+
+    @verb("POST", "/rules/{name}/edit", flags={"fields": "p"})
+    async def rule_edit(
+        self,
+        name: str,
+        *,
+        rename: str | None = None,
+        on: On | None = None,
+        do: Literal["train", "predict", "run"] | None = None,
+        fields: dict[str, str] = {},
+        remove_fields: tuple[str, ...] = (),
+        match: str | None = None,
+        add_tags: tuple[str, ...] = (),
+        remove_tags: tuple[str, ...] = (),
+        target: str | None = None,
+        resources: Resources | None = None,
+        again: bool | None = None,
+        enabled: bool | None = None,
+        seen: int | None = None,
+    ) -> Rule:
+        """Change what a rule says; what is left out stays, and it holds for what happens from now on."""
+        if target is not None:
+            self.all_targets.get(target)
+        said = {"name": rename, "on": on, "do": do, "match": match, "target": target, "again": again}
+        changes = Changes(
+            {field: value for field, value in {**said, "enabled": enabled}.items() if value is not None},
+            *(fields, remove_fields, add_tags, remove_tags),
+            {} if resources is None else resources.model_dump(exclude_unset=True),
+        )
+        rule = await self.rule_list.edit(name, changes, seen)
+        self.keep_moving()
+        return rule
 
     @verb("GET", "/rules/{name}/trial")
     async def rule_try(self, name: str, *, limit: int = 20) -> list[Trial]:

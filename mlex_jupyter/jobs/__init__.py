@@ -1,8 +1,13 @@
 """Jobs: asked for, started, watched, ended.
 
-requests     complete, checked, committed once   lifecycle    every change of a job's state
-search       found among many                    rules        on what event, which job
-experiments  runs side by side                   happenings   what an event is about
+requests    wishes, committed once              completing   a request made complete
+looking     where jobs stand, and why           rows         a job as a row
+search      found among many                    experiments  runs side by side
+lifecycle   every change of a job's state       tracking     which jobs are looked at
+endings     how an attempt ends                 moves        a change, and what is told of it
+reign       writes of the one supervisor        hosts        runs that only their own host can see
+rules       on what event, which job            happenings   what an event is about
+making      what a rule makes of an event       firing       once for each event
 """
 
 from mlex_jupyter.jobs.requests import Jobs

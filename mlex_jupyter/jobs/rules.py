@@ -1,56 +1,53 @@
-"""Rules: on what event, which job; fired by the supervisor, exactly once for each event.
-
-A rule has a cursor, the last event that it has dealt with. The job that it asks for and the cursor's step are one
-transaction, and the job's key is made of rule and event; so a kill between can neither fire twice nor never.
-"""
+"""Rules: on what event, which job; kept, changed, and tried on what has happened."""
 
 from __future__ import annotations
 
-import fnmatch
-import re
-import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable, nearest
+from mlex_jupyter.errors import Conflict, Forbidden, NotFound, Stale, nearest
 from mlex_jupyter.events import append
-from mlex_jupyter.failpoints import failpoint
-from mlex_jupyter.jobs.happenings import GIVES, Facts, facts_of
-from mlex_jupyter.jobs.lifecycle import Superseded
-from mlex_jupyter.jobs.requests import Jobs
+from mlex_jupyter.jobs.happenings import GIVES, facts_of
+from mlex_jupyter.jobs.making import check, tried
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.store import Store, current_epoch
+from mlex_jupyter.store import Store
 from mlex_jupyter.store.tables import Row, events, rules
-from mlex_jupyter.types import (
-    JobFile,
-    JobSpec,
-    On,
-    PredictTask,
-    Rule,
-    RunTask,
-    Task,
-    TrainTask,
-    Trial,
-    checked,
-    invalid,
-    new_id,
-    now,
-)
-from mlex_jupyter.yamls import yaml_mapping
+from mlex_jupyter.types import Rule, Trial, invalid, new_id, now
 
-T = TypeVar("T")
-TASKS: dict[str, type[TrainTask | PredictTask | RunTask]] = {"train": TrainTask, "predict": PredictTask, "run": RunTask}
-PLACE = re.compile(r"\{(\w+)\}")
-AT_ONCE = 200
-BEHIND = 1000
-"""So many events are looked at anew, at most, after a supervisor was killed."""
-DEEPEST = 8
-"""So many rules in a row, one's job setting off the next, are surely a mistake."""
+LOOKED_AT = 1000
+"""So many past events a rule is tried on."""
+COUNTED = ("enabled", "fired", "last_fired", "message")
+"""What of a rule is in columns of its own."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be different in a rule."""
+
+    values: Mapping[str, Any]
+    fields: Mapping[str, str] = field(default_factory=dict)
+    without_fields: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    without_tags: Sequence[str] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, rule: Rule) -> dict[str, Any]:
+        """What the rule says then."""
+        task = {**(rule.task if self.values.get("do", rule.do) == rule.do else {}), **self.fields}
+        return {
+            **rule.model_dump(),
+            **self.values,
+            "task": {name: text for name, text in task.items() if name not in self.without_fields},
+            "tags": tuple(tag for tag in dict.fromkeys((*rule.tags, *self.tags)) if tag not in self.without_tags),
+            "resources": {**rule.resources.model_dump(), **self.resources},
+            "version": rule.version + 1,
+        }
 
 
 class Rules:
@@ -63,11 +60,11 @@ class Rules:
     async def all(self) -> list[Rule]:
         """The oldest first."""
         query = select(rules).order_by(rules.c.created)
-        return await self.store.read(lambda tx: [_rule(row) for row in tx.execute(query)])
+        return await self.store.read(lambda tx: [rule_of(row) for row in tx.execute(query)])
 
     async def get(self, name: str) -> Rule:
         """One by its name."""
-        return await self.store.read(lambda tx: _rule(_find(tx, name)))
+        return await self.store.read(lambda tx: rule_of(find(tx, name)))
 
     async def any(self) -> bool:
         """Whether somebody must look at what happens."""
@@ -76,20 +73,38 @@ class Rules:
 
     async def add(self, **said: Any) -> Rule:
         """Begin with what happens from now on."""
-        try:
-            rule = Rule(id=new_id("rule"), owner=self.settings.user, created=now(), **said)
-        except ValidationError as error:
-            raise invalid(error, "The rule") from error
-        _check(rule)
+        rule = _checked({"id": new_id("rule"), "owner": self.settings.user, "created": now(), **said})
 
         def work(tx: Connection) -> Rule:
             if tx.execute(select(rules.c.id).where(rules.c.name == rule.name)).first():
-                raise Conflict(f"There is a rule {rule.name} already.", hint=f"Remove it: mlex rule-remove {rule.name}")
-            kept = rule.model_dump(mode="json", exclude=set(COUNTED))
-            columns = {"id": rule.id, "name": rule.name, "owner": rule.owner, "enabled": int(rule.enabled)}
-            tx.execute(insert(rules).values(**columns, record=kept, cursor=_last(tx), created=time.time()))
-            _tell(tx, rule, "added")
+                raise Conflict(f"There is a rule {rule.name} already.", hint=f"Change it: mlex rule-edit {rule.name}")
+            fixed = {"id": rule.id, "owner": rule.owner, "created": time.time()}
+            tx.execute(insert(rules).values(**fixed, **_columns(tx, rule)))
+            tell(tx, rule, "added")
             return rule
+
+        return await self.store.write(work)
+
+    async def edit(self, name: str, changes: Changes, seen: int | None = None) -> Rule:
+        """Change what a rule says, unless somebody else has since it was seen; it holds for what happens from now on.
+
+        For what happened before and was not dealt with yet, neither the old rule fires nor the new one.
+        """
+
+        def work(tx: Connection) -> Rule:
+            rule = self._mine(tx, name)
+            if seen is not None and seen != rule.version:
+                raise Stale(
+                    f"The rule {rule.name} was changed since: version {rule.version}, not {seen}.",
+                    hint="Look at it again: mlex rules",
+                    details={"version": rule.version},
+                )
+            edited = _checked(changes.of(rule))
+            if edited.name != rule.name and tx.execute(select(rules.c.id).where(rules.c.name == edited.name)).first():
+                raise Conflict(f"There is a rule {edited.name} already.", hint="Choose another name.")
+            tx.execute(update(rules).where(rules.c.id == rule.id).values(message=None, **_columns(tx, edited)))
+            tell(tx, edited, "changed")
+            return rule_of(find(tx, rule.id))
 
         return await self.store.write(work)
 
@@ -99,10 +114,10 @@ class Rules:
         def work(tx: Connection) -> Rule:
             rule = self._mine(tx, name)
             if rule.enabled != enabled:
-                values = {"enabled": int(enabled), **({"cursor": _last(tx)} if enabled else {})}
+                values = {"enabled": int(enabled), **({"cursor": newest(tx)} if enabled else {})}
                 tx.execute(update(rules).where(rules.c.id == rule.id).values(**values))
-                _tell(tx, rule, "on" if enabled else "off")
-            return _rule(_find(tx, name))
+                tell(tx, rule, "on" if enabled else "off")
+            return rule_of(find(tx, name))
 
         return await self.store.write(work)
 
@@ -112,13 +127,13 @@ class Rules:
         def work(tx: Connection) -> Rule:
             rule = self._mine(tx, name)
             tx.execute(delete(rules).where(rules.c.id == rule.id))
-            _tell(tx, rule, "removed")
+            tell(tx, rule, "removed")
             return rule
 
         return await self.store.write(work)
 
     def _mine(self, tx: Connection, name: str) -> Rule:
-        rule = _rule(_find(tx, name))
+        rule = rule_of(find(tx, name))
         if rule.owner != self.settings.user:
             raise Forbidden(f"The rule {name} is {rule.owner}'s.", hint=f"Ask {rule.owner}.")
         return rule
@@ -127,181 +142,41 @@ class Rules:
         """What a rule would have made of the newest events that it is about; nothing is made."""
         rule = await self.get(name)
         kind = GIVES[rule.on][0]
-        newest = select(events).where(events.c.kind == kind).order_by(events.c.id.desc()).limit(AT_ONCE * 5)
+        past = select(events).where(events.c.kind == kind).order_by(events.c.id.desc()).limit(LOOKED_AT)
 
         def look(tx: Connection) -> list[Trial]:
-            tried = []
-            for event in tx.execute(newest).all():
-                facts = facts_of(tx, event)
-                if facts is not None and rule.on in facts.on:
-                    tried.append(_trial(rule, event, facts))
-            return tried[:limit]
+            found = [(event, facts_of(tx, event)) for event in tx.execute(past).all()]
+            about = [(event, facts) for event, facts in found if facts is not None and rule.on in facts.on]
+            return [tried(rule, event, facts) for event, facts in about[:limit]]
 
         return await self.store.read(look)
 
 
-class Firing:
-    """What the supervisor does about rules."""
-
-    def __init__(self, store: Store, epoch: int, jobs_of: Callable[[str], Jobs]) -> None:
-        self.store = store
-        self.epoch = epoch
-        self.jobs_of = jobs_of
-        self._version: int | None = None
-        self._seen: dict[str, int] = {}
-
-    async def look(self) -> bool:
-        """Fire what is to be fired; True where something happened since the last look."""
-        version = self.store.version()
-        if version == self._version:
-            return False
-        self._version = version
-        fired = False
-        for row in await self.store.read(_enabled):
-            fired = await self._catch_up(_rule(row), row.cursor) or fired
-        return fired
-
-    async def _catch_up(self, rule: Rule, cursor: int) -> bool:
-        seen = max(cursor, self._seen.get(rule.id, 0))
-        fired, more = False, True
-        while more:
-            happened = await self.store.read(lambda tx, seen=seen: _news(tx, rule, seen))  # type: ignore[misc]
-            more = len(happened) == AT_ONCE
-            for event, facts in happened:
-                seen = event.id
-                if facts is not None and _why_not(rule, facts) is None:
-                    fired = await self._fire(rule, event, facts) or fired
-        self._seen[rule.id] = seen
-        if seen - cursor > BEHIND:
-            await self._write(lambda tx: _move(tx, rule, seen))
-        return fired
-
-    async def _fire(self, rule: Rule, event: Row, facts: Facts) -> bool:
-        """Ask for the job and move the cursor, both or neither."""
-        jobs = self.jobs_of(rule.owner)
-        try:
-            spec = _spec(rule, event, facts)
-            file = await jobs.completing.prepare(spec, rule.owner)
-        except Unavailable:
-            raise
-        except MlexError as error:
-            said = f"{facts.values['name']}: {error.message}"
-            await self._write(lambda tx: _failed(tx, rule, event.id, said))
-            return True
-        file = file.model_copy(update={"rules": (*facts.chain, rule.id)})
-        failpoint("rules.before_fire")
-        await self._write(lambda tx: _fired(tx, rule, event.id, jobs, file, spec))
-        failpoint("rules.after_fire")
-        return True
-
-    async def rest(self) -> None:
-        """Remember what was looked at, so that nobody is woken for it."""
-        for row in await self.store.read(_enabled):
-            if (seen := self._seen.get(row.id, 0)) > row.cursor:
-                await self._write(lambda tx, row=row, seen=seen: _move(tx, _rule(row), seen))  # type: ignore[misc]
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        def reigning(tx: Connection) -> T:
-            if current_epoch(tx) != self.epoch:
-                raise Superseded
-            return work(tx)
-
-        return await self.store.write(reigning)
+def _checked(said: Mapping[str, Any]) -> Rule:
+    """A rule that can make a job."""
+    try:
+        rule = Rule.model_validate(said)
+    except ValidationError as error:
+        raise invalid(error, "The rule") from error
+    check(rule)
+    return rule
 
 
-def pending(tx: Connection) -> bool:
-    """Whether something has happened that a rule has not looked at."""
-    return any(
-        tx.execute(select(events.c.id).where(events.c.id > row.cursor, events.c.kind == _kind(row)).limit(1)).first()
-        for row in _enabled(tx)
-    )
+def _columns(tx: Connection, rule: Rule) -> dict[str, Any]:
+    """What is kept of a rule that begins with what happens from now on."""
+    record = rule.model_dump(mode="json", exclude=set(COUNTED))
+    return {"name": rule.name, "enabled": int(rule.enabled), "record": record, "cursor": newest(tx)}
 
 
-# ---------------------------------------------------------------- what a rule makes of it
-
-
-def _why_not(rule: Rule, facts: Facts) -> str | None:
-    """Why a rule does not fire, or None where it does."""
-    if rule.on not in facts.on:
-        return "something else happened"
-    if not fnmatch.fnmatchcase(facts.values["name"], rule.match):
-        return f"its name does not match {rule.match}"
-    if missing := [tag for tag in rule.tags if tag not in facts.tags]:
-        return f"it has no tag {missing[0]}"
-    if rule.id in facts.chain and not rule.again:
-        return "it came of this rule's own job (--again lets it)"
-    if len(facts.chain) >= DEEPEST:
-        return f"{DEEPEST} rules in a row led to it: no more"
-    return None
-
-
-def _spec(rule: Rule, event: Row, facts: Facts) -> JobSpec:
-    key = f"rule {rule.id} event {event.id}"
-    return JobSpec(task=_task(rule, facts.values), target=rule.target, resources=rule.resources, key=key)
-
-
-def _task(rule: Rule, values: Mapping[str, str]) -> Task:
-    """The task, with what the event is about in place of what stands in braces."""
-    fields: dict[str, Any] = {}
-    for field, text in rule.task.items():
-        if field == "argv":
-            fields[field] = tuple(_filled(word, values) for word in shlex.split(text))
-        elif field in ("params", "arguments"):
-            fields[field] = yaml_mapping(_filled(text, values))
-        else:
-            filled = _filled(text, values)
-            fields[field] = int(filled) if filled.isdecimal() and field in ("version", "retries") else filled
-    task: Task = checked(TASKS[rule.do], **fields)
-    return task
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    def value(place: re.Match[str]) -> str:
-        if place[1] not in values:
-            raise Invalid(f"There is no {place[0]} here: this has {', '.join(sorted(values))}.")
-        return values[place[1]]
-
-    return PLACE.sub(value, text)
-
-
-def _check(rule: Rule) -> None:
-    """Refuse a rule that could never make a job."""
-    known = GIVES[rule.on][1]
-    for text in rule.task.values():
-        for place in PLACE.findall(text):
-            if place not in known:
-                hint = nearest(place, known) or f"There are {', '.join(f'{{{one}}}' for one in known)}."
-                raise Invalid(f"On {rule.on.value!r} there is no {{{place}}}.", hint=hint)
-    _task(rule, dict.fromkeys(known, "1"))
-
-
-def _trial(rule: Rule, event: Row, facts: Facts) -> Trial:
-    when = datetime.fromtimestamp(event.time, timezone.utc)
-    task, why = None, _why_not(rule, facts)
-    if why is None:
-        try:
-            task = _task(rule, facts.values)
-        except MlexError as error:
-            why = error.message
-    says = (
-        why
-        or f"{rule.do} with {', '.join(f'{name} {_filled(text, facts.values)}' for name, text in rule.task.items())}"
-    )
-    return Trial(event=event.id, time=when, about=facts.values["name"], fires=task is not None, says=says, task=task)
-
-
-# ---------------------------------------------------------------- rows
-
-COUNTED = ("enabled", "fired", "last_fired", "message")
-
-
-def _rule(row: Row) -> Rule:
+def rule_of(row: Row) -> Rule:
+    """A rule as it is kept."""
     last = None if row.last_fired is None else datetime.fromtimestamp(row.last_fired, timezone.utc)
     counted = {"enabled": bool(row.enabled), "fired": row.fired, "last_fired": last, "message": row.message}
     return Rule.model_validate(row.record | counted)
 
 
-def _find(tx: Connection, name: str) -> Row:
+def find(tx: Connection, name: str) -> Row:
+    """The row of a rule by its name or id."""
     row = tx.execute(select(rules).where(or_(rules.c.name == name, rules.c.id == name))).one_or_none()
     if row is None:
         known = list(tx.execute(select(rules.c.name)).scalars())
@@ -309,42 +184,11 @@ def _find(tx: Connection, name: str) -> Row:
     return row
 
 
-def _enabled(tx: Connection) -> list[Row]:
-    return list(tx.execute(select(rules).where(rules.c.enabled == 1).order_by(rules.c.created)))
-
-
-def _kind(row: Row) -> str:
-    return GIVES[On(row.record["on"])][0]
-
-
-def _last(tx: Connection) -> int:
+def newest(tx: Connection) -> int:
+    """The id of the newest event, or 0."""
     return int(tx.execute(select(func.max(events.c.id))).scalar() or 0)
 
 
-def _news(tx: Connection, rule: Rule, seen: int) -> list[tuple[Row, Facts | None]]:
-    kind = GIVES[rule.on][0]
-    query = select(events).where(events.c.id > seen, events.c.kind == kind).order_by(events.c.id).limit(AT_ONCE)
-    return [(event, facts_of(tx, event)) for event in tx.execute(query).all()]
-
-
-def _fired(tx: Connection, rule: Rule, event: int, all_jobs: Jobs, file: JobFile, spec: JobSpec) -> None:
-    """The one transaction: the job, and the cursor behind its event."""
-    if not _move(tx, rule, event, fired=rules.c.fired + 1, last_fired=time.time(), message=None):
-        return  # switched off, removed, or dealt with by a supervisor before
-    job = all_jobs.commit(tx, file, spec)
-    _tell(tx, rule, "fired", event=event, job=job.id)
-
-
-def _failed(tx: Connection, rule: Rule, event: int, message: str) -> None:
-    if _move(tx, rule, event, message=message):
-        _tell(tx, rule, "failed", event=event, message=message)
-
-
-def _move(tx: Connection, rule: Rule, event: int, **values: Any) -> bool:
-    """Put the cursor behind an event; False where it is there already, or the rule no longer holds."""
-    holds = rules.c.id == rule.id, rules.c.cursor < event, rules.c.enabled == 1
-    return tx.execute(update(rules).where(*holds).values(cursor=event, **values)).rowcount == 1
-
-
-def _tell(tx: Connection, rule: Rule, change: str, **more: Any) -> None:
+def tell(tx: Connection, rule: Rule, change: str, **more: Any) -> None:
+    """Say in the stream what became of a rule."""
     append(tx, rule.id, "rule", {"name": rule.name, "change": change, **more})

@@ -7,6 +7,6 @@ hostlease  one host on a network file system   journal      what a broken databa
 migration  older homes made new                blobs        files named by their content
 """
 
-from mlex_jupyter.store.store import Store, current_epoch, next_epoch
+from mlex_jupyter.store.store import EPOCH, Store, current_epoch, next_epoch
 
-__all__ = ["Store", "current_epoch", "next_epoch"]
+__all__ = ["EPOCH", "Store", "current_epoch", "next_epoch"]

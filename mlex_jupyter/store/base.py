@@ -41,6 +41,8 @@ class Database(Protocol):
     """What the store needs of a database."""
 
     name: str
+    several: bool
+    """Whether several hosts may use it, at once or one after the other."""
 
     def reader(self) -> Engine:
         """Transactions that see one consistent view."""

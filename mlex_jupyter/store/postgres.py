@@ -26,6 +26,7 @@ class Postgres:
     """A server that several hosts write to."""
 
     name = "PostgreSQL"
+    several = True
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url).set(drivername="postgresql+psycopg")

@@ -34,6 +34,7 @@ class Sqlite:
         shared = on_network(path.parent)
         self.mode = "DELETE" if shared else "WAL"
         self.host = HostLease(path.parent) if shared and noted else None
+        self.several = self.host is not None
         self.journal = Journal(path.parent)
         self._made = False
 

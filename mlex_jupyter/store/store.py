@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError, DataError, OperationalError, PendingRollbackError
 
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable
@@ -26,6 +26,8 @@ from mlex_jupyter.store.tables import meta
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.02
+EPOCH = "epoch"
+"""Of the whole home; that of a host's own runs has the host's name behind it."""
 TOGETHER = 200
 """Writes in one transaction, at most."""
 
@@ -196,12 +198,13 @@ def _trouble(text: str) -> MlexError:
     return Unavailable(f"The database does not work: {text}.", hint="Run `mlex doctor`.")
 
 
-def next_epoch(tx: Connection) -> int:
+def next_epoch(tx: Connection, of: str = EPOCH) -> int:
     """Begin a new supervisor's reign; what an earlier one still writes is refused from here on."""
-    tx.execute(update(meta).where(meta.c.key == "epoch").values(value=meta.c.value + 1))
-    return current_epoch(tx)
+    if not tx.execute(update(meta).where(meta.c.key == of).values(value=meta.c.value + 1)).rowcount:
+        tx.execute(insert(meta).values(key=of, value=1))
+    return current_epoch(tx, of)
 
 
-def current_epoch(tx: Connection) -> int:
+def current_epoch(tx: Connection, of: str = EPOCH) -> int:
     """The reign that holds now."""
-    return int(tx.execute(select(meta.c.value).where(meta.c.key == "epoch")).scalar_one())
+    return int(tx.execute(select(meta.c.value).where(meta.c.key == of)).scalar() or 0)

@@ -21,6 +21,8 @@ class Target(Protocol):
     """Starts commands somewhere. Keeps no state: the job folder is the truth."""
 
     name: str
+    here: bool
+    """Whether its jobs are processes of the host that asks, which no other host can see."""
 
     async def submit(self, job: JobFile, folder: str, command: Sequence[str]) -> str:
         """Start the command for this job's folder, and say under which native id."""

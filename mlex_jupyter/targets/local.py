@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -26,10 +27,19 @@ from mlex_jupyter.types import JobFile, JobState, TargetInfo
 OURS = "mlex_jupyter.learn.run"
 
 
+class Run(NamedTuple):
+    """A process that runs an attempt of a job."""
+
+    job: str
+    attempt: int
+    native_id: str
+
+
 class LocalTarget:
     """The machine that this runs on."""
 
     name = "local"
+    here = True
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -77,6 +87,15 @@ class LocalTarget:
             if Path(command[-2]).name == job_id and command[-1] == str(attempt):
                 return f"{process.pid}@{_began(process.pid) or 0}"
         return None
+
+    def present(self) -> list[Run]:
+        """The runs of this home that are here now, whoever started them."""
+        home = str(self.settings.home / "jobs")
+        return [
+            Run(Path(command[-2]).name, int(command[-1]), f"{process.pid}@{_began(process.pid) or 0}")
+            for process, command in _our_processes()
+            if os.path.dirname(command[-2]) == home and command[-1].isdigit()
+        ]
 
     async def states(self, native_ids: Collection[str]) -> Mapping[str, Seen]:
         """Running, ended with an exit code (children of this process), or gone."""

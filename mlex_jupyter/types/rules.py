@@ -45,6 +45,8 @@ class Rule(Record):
     again: bool = False
     """Whether it also holds for what comes of its own jobs."""
     enabled: bool = True
+    version: int = 1
+    """Grows with each change of what it says."""
     fired: int = 0
     """How many jobs it has made."""
     last_fired: Time | None = None

@@ -15,7 +15,7 @@ import pytest
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import NotFound, TargetError
-from mlex_jupyter.jobs.lifecycle import Superseded
+from mlex_jupyter.jobs.reign import Superseded
 from mlex_jupyter.learn.run import FULL
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.targets import Seen, Target
@@ -256,7 +256,8 @@ async def test_a_run_that_had_no_room_to_say_how_it_ended_is_told_in_words(hand:
     job = await hand.submit(spec(*SLEEP))
     await hand.until_state(job, JobState.RUNNING)
     row = hand.store.read_now(lambda tx: tx.execute(jobs.select()).one())
-    await hand.life._vanished(row, Seen(state=JobState.FAILED, exit_code=FULL, reason="exit code 74"))
+    seen = Seen(state=JobState.FAILED, exit_code=FULL, reason="exit code 74")
+    await hand.life.endings.vanished(row, job.spec.task, seen)
     ended = await hand.jobs.get(job.id)
     assert (ended.state, ended.message) == (JobState.FAILED, "The run ended without a result: the disk is full.")
     assert ended.hint
@@ -346,7 +347,7 @@ async def test_a_result_that_is_published_twice_is_one_dataset(hand: Hand) -> No
     picture = Output(kind="picture", name="Beside it", ref="picture.png", derived_from=("ds-0", job.id))
     row = hand.store.read_now(lambda tx: tx.execute(jobs.select()).one())
     for _ in range(2):
-        await hand.life._finish(row, Result(attempt=1, dataset=made, outputs=(picture,)))
+        await hand.life.endings.finish(row, Result(attempt=1, dataset=made, outputs=(picture,)))
     os.kill(pid(running), signal.SIGKILL)
     assert [data.name for data in await hand.mlex.catalog.search("seg*")] == ["seg"]
     dataset = Output(kind="dataset", name="seg", ref=made.id, derived_from=("ds-0", "run-0"))

@@ -14,8 +14,8 @@ import pytest
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
-from mlex_jupyter.jobs.lifecycle import set_job
 from mlex_jupyter.jobs.looking import LOG_AT_ONCE
+from mlex_jupyter.jobs.moves import set_job
 from mlex_jupyter.jobs.search import Sought
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import Job, JobSpec, JobState, PredictTask, RunTask, TrainTask

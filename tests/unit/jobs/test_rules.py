@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from mlex_jupyter.app import Mlex
-from mlex_jupyter.errors import Conflict, Forbidden, Invalid, NotFound
-from mlex_jupyter.jobs.lifecycle import Superseded
-from mlex_jupyter.jobs.rules import Firing, pending
+from mlex_jupyter.errors import Conflict, Forbidden, Invalid, NotFound, Stale
+from mlex_jupyter.jobs.firing import Firing, pending
+from mlex_jupyter.jobs.reign import Reign, Superseded
 from mlex_jupyter.store import current_epoch, next_epoch
-from mlex_jupyter.types import Job, JobState, On
+from mlex_jupyter.types import Job, JobState, On, Resources
 from tests.conftest import mlex_command
 from tests.engine import PATIENCE_S, Hand, python, settings_of, spec, until
 
@@ -34,7 +34,7 @@ async def hand(home: Path) -> AsyncIterator[Hand]:
 
 def firing(hand: Hand) -> Firing:
     """What the supervisor that reigns does about rules."""
-    return Firing(hand.store, hand.store.read_now(current_epoch), lambda owner: hand.jobs)
+    return Firing(Reign(hand.store, hand.store.read_now(current_epoch)), lambda owner: hand.jobs)
 
 
 async def made(hand: Hand) -> list[Job]:
@@ -174,15 +174,71 @@ async def test_what_cannot_be_meant_is_refused(hand: Hand, home: Path) -> None:
     await asyncio.to_thread(other.close)
 
 
+async def test_a_rule_that_is_changed_holds_for_what_happens_from_then_on(hand: Hand) -> None:
+    edit = hand.mlex.rule_edit
+    rule = await hand.mlex.rule_add("echo", on=On.RUN_DONE, do="run", fields=ECHO, match="bad*", tags=("x",))
+    assert rule.version == 1
+    await hand.until_ended(await hand.submit(spec("true", name="good-1")))
+    await edit("echo", rename="greet", match="good*", remove_tags=("x",), fields={"argv": "echo hello {name}"}, seen=1)
+    assert not await firing(hand).look(), "what happened before is not looked at anew"
+    await hand.until_ended(await hand.submit(spec("true", name="good-2")))
+    assert await firing(hand).look()
+    assert [job.spec.task.argv for job in await made(hand)] == [("echo", "hello", "good-2")]  # type: ignore[union-attr]
+    (rule,) = await hand.mlex.rules()
+    assert (rule.name, rule.version, rule.match, rule.tags, rule.fired) == ("greet", 2, "good*", (), 1)
+    changed = await edit("greet", on=On.JOB_FAILED, resources=Resources(cpus=1), enabled=False, again=True)
+    assert (changed.on, changed.resources.cpus, changed.enabled, changed.again) == (On.JOB_FAILED, 1, False, True)
+    assert (await edit("greet", resources=Resources(gpus=0), again=False)).resources == Resources(cpus=1, gpus=0)
+    trained = {"model": "m", "data": "d", "labels": "l", "retries": "1"}
+    changed = await edit("greet", do="train", fields=trained, remove_fields=("retries",))
+    assert changed.task == {"model": "m", "data": "d", "labels": "l"}, "another kind of job has fields of its own"
+
+
+async def test_a_change_that_could_never_make_a_job_or_meets_somebody_elses_is_refused(hand: Hand, home: Path) -> None:
+    edit = hand.mlex.rule_edit
+    await hand.mlex.rule_add("a", on=On.JOB_DONE, do="run", fields=ECHO)
+    await hand.mlex.rule_add("b", on=On.JOB_DONE, do="run", fields=ECHO)
+    before = await hand.mlex.rules()
+    with pytest.raises(Stale, match="changed since: version 1, not 7") as caught:
+        await edit("a", match="x", seen=7)
+    assert caught.value.details == {"version": 1}
+    with pytest.raises(Conflict, match="a rule b already"):
+        await edit("a", rename="b")
+    with pytest.raises(Invalid, match="no {state}"):
+        await edit("a", on=On.DATASET)
+    with pytest.raises(Invalid, match="at least one word"):
+        await edit("a", remove_fields=("argv",))
+    with pytest.raises(NotFound, match="no target"):
+        await edit("a", target="nowhere")
+    with pytest.raises(NotFound, match="no rule 'c'"):
+        await edit("c", match="x")
+    other = Mlex(settings_of(home, user="other"))
+    with pytest.raises(Forbidden, match="tester's"):
+        await other.rule_edit("a", match="x")
+    await asyncio.to_thread(other.close)
+    assert await hand.mlex.rules() == before, "nothing of it was kept"
+
+
+def test_the_shell_changes_a_rule_and_says_what_is_different(
+    mlex_run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    mlex_run("rule-add", "greet", "--on", "run done", "--do", "run", "-p", "argv=echo {name}", "--off")
+    mlex_run("rule-edit", "greet", "--match", "good*", "--enabled", "yes", "--again", "no", "--cpus", "2")
+    (rule,) = json.loads(mlex_run("rules", "--json").stdout)
+    assert (rule["match"], rule["enabled"], rule["again"], rule["resources"]["cpus"]) == ("good*", True, False, 2)
+    assert rule["version"] == 2
+
+
 DIE = """
 import asyncio, os, sys
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.jobs.rules import Firing
+from mlex_jupyter.jobs.firing import Firing
+from mlex_jupyter.jobs.reign import Reign
 from mlex_jupyter.store import next_epoch
 mlex = Mlex(Settings.load())
 epoch = mlex.store.write_now(next_epoch)
-asyncio.run(Firing(mlex.store, epoch, lambda owner: mlex.job_list).look())
+asyncio.run(Firing(Reign(mlex.store, epoch), lambda owner: mlex.job_list).look())
 """
 
 
