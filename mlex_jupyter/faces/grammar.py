@@ -57,8 +57,8 @@ class Slot:
 
 
 def dashed(name: str) -> str:
-    """`import_labels` as it is typed: `import-labels`."""
-    return name.replace("_", "-")
+    """`import_labels` as it is typed: `import-labels`; `try_` is a word of Python's, and typed as `try`."""
+    return name.rstrip("_").replace("_", "-")
 
 
 @cache
@@ -97,7 +97,8 @@ def _slots(verb: Verb, parameter: Parameter) -> list[Slot]:
             for name, info in kind.model_fields.items()
         ]
     letter = verb.flags.get(parameter.name)
-    return [_slot((parameter.name,), kind, parameter.default, parameter.required, parameter.positional, letter)]
+    annotation, default = parameter.type, parameter.default
+    return [_slot((parameter.name,), annotation, default, parameter.required, parameter.positional, letter)]
 
 
 def _slot(
@@ -111,7 +112,7 @@ def _slot(
 ) -> Slot:
     kind = _without_none(annotation)
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
-    if kind is bool:
+    if annotation is bool:  # one that may be left as it is, `bool | None`, is said: `--enabled no`
         takes, item = Takes.NOTHING, bool
     elif origin is dict:
         takes, item = Takes.PAIRS, inside[1]
@@ -145,10 +146,12 @@ ABOUT = {
     "citation": "How to cite the model.",
     "class_names": "The name of a class, as often as wanted; value and colour are chosen.",
     "classes": "What the values mean: '{value: 1, name: pore, color: \"#e69f00\"}', as often as wanted.",
+    "count": "At most so many.",
     "data": "A dataset; `mlex data` lists them.",
     "description": "A few sentences about it.",
     "do": "What kind of job: train, predict or run.",
     "dtype": "The type of the values, as `uint16`.",
+    "enabled": "Whether it fires: yes or no.",
     "experiment": "A word that several runs share.",
     "extra": "Anything else that the target takes.",
     "fields": "A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'.",
@@ -184,16 +187,19 @@ ABOUT = {
     "params": "A parameter, as `epochs=4`; `mlex architecture NAME` lists them.",
     "parent": "The model that this one was made from.",
     "partly": "Where somebody painted over it, take the rest.",
+    "window": "The window that it was painted in, by the id that came with its strokes; left out, in any.",
     "past": "Go on after this one, the last of the page before.",
     "path": "A file or folder.",
     "piece": "The bytes.",
     "pixel_size": "The size of a pixel.",
     "pixel_unit": "The unit of the pixel size, as `um`.",
     "preset": "Parameters that go together, as `fast`, `balanced` or `best`; `-p` comes on top.",
+    "probabilities": "Keep the probability of every class, too.",
     "query": "Words, or a name with * and ?.",
     "reader": "The reader that opens it, as `zarr`.",
     "refused": "Only those that were refused and wait.",
     "remove": "Take it away.",
+    "remove_fields": "A field of the task to take away, as often as wanted.",
     "remove_meta": "The key of a note to take away, as often as wanted.",
     "remove_tags": "A tag to take away, as often as wanted.",
     "rename": "Its new name.",
@@ -202,10 +208,12 @@ ABOUT = {
     "retry_failed": "How often to try again after it failed; the pause before doubles each time.",
     "run": "A run, by id or name; `mlex jobs` lists them.",
     "runs": "Runs, by id or name.",
+    "seen": "The version that you saw: changed since by somebody else, it is left alone, and you are told.",
     "seed": "Another seed is another volume.",
     "since": "The id of an event: tell what came after it.",
     "size": "Height and width in pixels.",
-    "slices": "How many slices.",
+    "slice": "The z of a slice; left out, the one in the middle.",
+    "slices": "How many slices; or which: 10, or 10:40, or all.",
     "source": "A file, as `my_model.py` or `my_model.py:Name`; in Python also a class or function.",
     "state": "Only those that stand so.",
     "stroke": "The number of a stroke; `mlex strokes DATA LABELS` lists them.",
@@ -218,6 +226,7 @@ ABOUT = {
     "thing": "A dataset, label set, model or run, by name or id.",
     "timeout_s": "Give up waiting after so many seconds.",
     "title": "A title for people.",
+    "trial": "Only look at what comes out: no dataset is made of it.",
     "upload": "An upload, by its id.",
     "version": "A version; left out, the newest.",
     "visibility": "`private` or `shared`.",
