@@ -80,6 +80,27 @@ TUNet3Plus = _its("tunet3plus", "TUNet3Plus")
 MixedScaleDenseNetwork = _its("msdnet", "MixedScaleDenseNetwork")
 random_SMS_network = _its("smsnet", "random_SMS_network")
 
+
+class Tuned:
+    """What its U-Nets do on their way down, said for itself."""
+
+    def encode(self, x):
+        """What each level makes of it, the deepest last."""
+        made = []
+        for level in range(self.depth):
+            x = self._modules[self.step_down[level - 1]](made[-1]) if level else x
+            made.append(self._modules[self.encoders[level]](x))
+        return made
+
+
+class TunedUNet(Tuned, TUNet):
+    """DLSIA's tunable U-Net."""
+
+
+class TunedUNet3Plus(Tuned, TUNet3Plus):
+    """DLSIA's tunable U-Net 3+."""
+
+
 Hidden = Annotated[float, Field(ge=1, le=3, description="How much wider it gets within a level.")]
 Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between the pixels that a filter takes.")]
 
@@ -132,7 +153,7 @@ def tunet3d(
 def _tunet(dims, channels, classes, depth, base_channels, growth_rate, hidden_rate):
     convolution, normal, down, up, _ = LAYERS[dims]
     side = 2 ** (depth + 2)  # only used to work out the steps between levels, the same for every side that divides
-    network = TUNet(
+    network = TunedUNet(
         image_shape=(side,) * dims,
         in_channels=channels,
         out_channels=classes,
@@ -173,7 +194,7 @@ def tunet3plus(
 ) -> nn.Module:
     """Build one with fresh weights, for slices of any size whose sides divide."""
     side = 2 ** (depth + 2)
-    network = TUNet3Plus(
+    network = TunedUNet3Plus(
         image_shape=(side, side),
         in_channels=channels,
         out_channels=classes,
