@@ -73,11 +73,13 @@ def export(
 
 def _place(path: str, how: str | None) -> tuple[Path, str]:
     try:
-        place = Path(os.path.normpath(Path(path).expanduser().absolute()))
+        # As the kernel takes it: a `..` behind a link leads elsewhere than the words say, and was checked as such.
+        folder, name = os.path.split(os.path.expanduser(path).rstrip("/"))
+        place = Path(os.path.realpath(folder), name)
         parent_is_there = place.parent.is_dir()
     except (ValueError, OSError, RuntimeError) as error:
         raise Invalid(f"{path[:200]!r} is not a path: {str(error)[:200]}.") from error
-    if "\0" in path:
+    if "\0" in path or name in ("", ".", ".."):
         raise Invalid(f"{path[:200]!r} is not a path.")
     if not parent_is_there:
         raise NotFound(f"There is no folder {str(place.parent)!r}.", hint="The path is one of the server's machine.")

@@ -23,11 +23,14 @@ PIECE = 1 << 20
 
 
 def local_file(path: str, settings: Settings, *, there: bool = True) -> Path:
-    """An absolute path that this home may open, or write to."""
+    """An absolute path that this home may open, or write to; a link that is written to stays what it is."""
     if "\0" in path or "://" in path:
         raise Invalid(f"{path[:200]!r} is no path of a file here.", hint="Download it first.")
-    real = Path(os.path.realpath(os.path.expanduser(path)))
+    given = os.path.expanduser(path)
+    real = Path(os.path.realpath(given))
     Policy.of(settings).check(real)
+    if not there and os.path.islink(given):
+        return Path(os.path.realpath(os.path.dirname(given)), os.path.basename(given))
     if there and not real.is_file():
         raise NotFound(f"There is no file {path[:200]!r}.")
     return real
