@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     retry_pause_s: float = Field(10, gt=0, description="The first pause before a failed command is tried again.")
     stop_grace_s: float = Field(60, gt=0, description="Time for a cancelled job to save before it is ended.")
     idle_s: float = Field(60, gt=0, description="How long the supervisor stays when nothing is left to do.")
+    history_days: int = Field(
+        90, ge=0, description="How long strokes that cannot be taken back, and events of them, are kept; 0: always."
+    )
     readers: int = Field(2, ge=1, le=32, description="Processes that open files at the same time.")
     reader_memory_gb: float = Field(4, gt=0, description="Memory that one of them may use.")
     reader_timeout_s: float = Field(60, gt=0, description="How long one may be silent before its read is given up.")

@@ -28,6 +28,7 @@ from mlex_jupyter.store import EPOCH, Store, next_epoch
 from mlex_jupyter.store.base import Sole
 from mlex_jupyter.store.hostlease import this_host
 from mlex_jupyter.targets import Targets
+from mlex_jupyter.upkeep.retention import Retention
 from mlex_jupyter.zoo import Zoo
 from mlex_jupyter.zoo.architectures import Architectures
 from mlex_jupyter.zoo.sources import Sources
@@ -100,6 +101,7 @@ async def _reign(store: Store, settings: Settings, targets: Targets, stop: async
     reign = Reign(store, await store.write(next_epoch))
     lifecycle = Lifecycle(reign, settings, targets, Catalog(store, settings))
     firing = Firing(reign, partial(_jobs_of, store, settings))
+    retention = Retention(reign, settings)
     last_busy = time.monotonic()
     idle = False
     while not stop.is_set() and not idle:
@@ -107,6 +109,7 @@ async def _reign(store: Store, settings: Settings, targets: Targets, stop: async
             busy = await lifecycle.look()
             if await firing.look() or busy:
                 last_busy = time.monotonic()
+            await retention.look()
         except Superseded:
             break
         except Unavailable as error:  # a full disk or a busy database: nothing was lost, so look again

@@ -15,7 +15,8 @@ class Event(Record):
     subject: str
     """What it is about: a job's, dataset's or model's id."""
     kind: str
-    """"submitted", "state", "metrics", "progress", "picture", "note", "dataset", "labels", "model"."""
+    """"submitted", "state", "metrics", "progress", "picture", "note", "dataset", "labels", "model", "painted", "rule";
+    "pruned" says that what was told of painting up to the id `upto` is not kept any more."""
     values: dict[str, JsonValue]
 
 

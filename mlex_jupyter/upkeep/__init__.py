@@ -1,1 +1,1 @@
-"""A home kept well: what is wrong with it, and a broken database made anew."""
+"""A home kept well: what is wrong with it, a broken database made anew, and what is not kept for ever."""

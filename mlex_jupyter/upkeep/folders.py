@@ -118,9 +118,8 @@ def _ended(folder: JobFolder, attempt: int, state: str) -> dict[str, Any]:
 
 def _outcome(tx: Connection, catalog: Catalog, result: Result) -> dict[str, Any]:
     outputs = [output for output in result.outputs if output.kind != "dataset"]
-    for found in result.made:
-        if (made := _keep(tx, catalog, found)) is not None:
-            outputs.append(Output(kind="dataset", name=made.name, ref=made.id, derived_from=made.derived_from))
+    made = (_keep(tx, catalog, volume) for volume in result.made)
+    outputs += [Output(kind="dataset", name=one.name, ref=one.id, derived_from=one.derived_from) for one in made if one]
     return {"outputs": [output.model_dump(mode="json") for output in outputs], "metrics": dict(result.metrics)}
 
 

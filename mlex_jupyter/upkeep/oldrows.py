@@ -14,7 +14,7 @@ from sqlalchemy import Table
 from mlex_jupyter.store.journal import STANDS, Journal, key_of
 from mlex_jupyter.store.tables import jobs, meta, metadata
 
-DERIVED = ("dataset_terms", "edges", "stems", "zoo_index", "zoo_metrics")
+DERIVED = ("dataset_index", "dataset_terms", "edges", "stems", "zoo_index", "zoo_metrics")
 """Tables that are made again from the others, once somebody asks for them."""
 BEYOND = 1_000_000
 """So far above every id that is known do new events begin: whoever follows has seen none of them."""
