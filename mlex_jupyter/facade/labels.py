@@ -71,9 +71,9 @@ class LabelVerbs(Parts):
     # ------------------------------------------------------------ painting
 
     @verb("GET", "/datasets/{data}/labels/{labels}/draft")
-    async def draft(self, data: str, labels: str) -> Draft:
+    async def draft(self, data: str, labels: str, *, window: str | None = None) -> Draft:
         """Show how the draft of a label set stands: classes, what is unsaved, what can be undone."""
-        return await self.label_sets.draft(data, labels)
+        return await self.label_sets.draft(data, labels, window)
 
     @verb("POST", "/datasets/{data}/labels/{labels}/strokes", status=201, body="stroke", shell=False)
     async def paint(self, data: str, labels: str, stroke: Stroke) -> Painted:
@@ -95,16 +95,20 @@ class LabelVerbs(Parts):
         return await self.draft(data, labels)
 
     @verb("POST", "/datasets/{data}/labels/{labels}/undo")
-    async def undo(self, data: str, labels: str, *, partly: bool = False, key: str | None = None) -> Painted:
+    async def undo(
+        self, data: str, labels: str, *, partly: bool = False, window: str | None = None, key: str | None = None
+    ) -> Painted:
         """Take your last stroke back; what somebody painted over since is left alone."""
-        draft = await self.label_sets.working(data, labels)
-        return await self.label_sets.strokes.undo(draft, self.settings.user, key, partly=partly)
+        sets, draft = self.label_sets, await self.label_sets.working(data, labels)
+        return await sets.strokes.undo(draft, sets.hand(window), key, partly=partly)
 
     @verb("POST", "/datasets/{data}/labels/{labels}/redo")
-    async def redo(self, data: str, labels: str, *, partly: bool = False, key: str | None = None) -> Painted:
+    async def redo(
+        self, data: str, labels: str, *, partly: bool = False, window: str | None = None, key: str | None = None
+    ) -> Painted:
         """Do the stroke again that you took back."""
-        draft = await self.label_sets.working(data, labels)
-        return await self.label_sets.strokes.redo(draft, self.settings.user, key, partly=partly)
+        sets, draft = self.label_sets, await self.label_sets.working(data, labels)
+        return await sets.strokes.redo(draft, sets.hand(window), key, partly=partly)
 
     # ------------------------------------------------------------ looking
 

@@ -121,8 +121,7 @@ def tile_rows(tx: Connection, labels: str, places: Collection[Place]) -> TileRow
 
 def base_values(bases: Bases, draft: Working, wanted: Iterable[Place]) -> dict[Place, bytes]:
     """These tiles as the base has them, packed."""
-    place = bases.place(draft.labels, draft.base)
-    return {(z, row, column): bases.tiles(place, z).get((row, column), EMPTY) for z, row, column in wanted}
+    return bases.some(bases.place(draft.labels, draft.base), wanted)
 
 
 class Canvas:
@@ -140,19 +139,27 @@ class Canvas:
         self.draft = draft
         self.versions = {place: rows[place][0] if place in rows else draft.floor for place in places}
         self._packed = {place: _first(rows.get(place, (0, None))[1], base.get(place, EMPTY)) for place in places}
+        self._unpacked: dict[Place, Bytes] = {}
+        self._known = set(rows)
+
+    def seen(self, place: Place) -> Bytes:
+        """The values of a tile, to be looked at."""
+        if place not in self._unpacked:
+            self._unpacked[place] = unpack(self._packed[place], extent(self.draft.shape, place))
+        return self._unpacked[place]
 
     def values(self, place: Place) -> Bytes:
         """The values of a tile, to be written to."""
-        return unpack(self._packed[place], extent(self.draft.shape, place))
+        return self.seen(place).copy()
 
     def write(self, number: int, after: Mapping[Place, Bytes]) -> dict[Place, Change]:
         """Make the tiles so, and say what changed."""
         changes: dict[Place, Change] = {}
         for place, values in after.items():
-            before = self.values(place)
-            if change := Change.between(before, values):
+            if change := Change.between(self.seen(place), values):
                 changes[place] = change
                 self._packed[place] = pack(values) if values.any() else EMPTY
+                self._unpacked[place] = values
                 self.versions[place] = number
         self._put(number, list(changes))
         self._count(changes)
@@ -160,24 +167,21 @@ class Canvas:
 
     def packed(self, place: Place) -> bytes:
         """The values of a tile as they travel."""
-        return self._packed[place] or pack(self.values(place))
+        return self._packed[place] or pack(self.seen(place))
 
     def _put(self, number: int, places: list[Place]) -> None:
-        if not places:
-            return
-        labels = self.draft.labels
-        at = (
-            label_tiles.c.labels == labels,
-            label_tiles.c.z == bindparam("at_z"),
-            label_tiles.c.row == bindparam("at_row"),
-            label_tiles.c.col == bindparam("at_col"),
-        )
-        self.tx.execute(delete(label_tiles).where(*at), [{"at_z": z, "at_row": r, "at_col": c} for z, r, c in places])
-        rows = [
-            {"labels": labels, "z": z, "row": r, "col": c, "version": number, "packed": self._packed[z, r, c]}
-            for z, r, c in places
-        ]
-        self.tx.execute(insert(label_tiles), rows)
+        rows = [{"z": z, "row": r, "col": c, "version": number, "packed": self._packed[z, r, c]} for z, r, c in places]
+        known = [{f"at_{name}": value for name, value in row.items()} for row in rows if _place(row) in self._known]
+        new = [{"labels": self.draft.labels, **row} for row in rows if _place(row) not in self._known]
+        if known:
+            at = (label_tiles.c[name] == bindparam(f"at_{name}") for name in ("z", "row", "col"))
+            values: dict[str, Any] = {name: bindparam(f"at_{name}") for name in ("version", "packed")}
+            self.tx.execute(
+                update(label_tiles).where(label_tiles.c.labels == self.draft.labels, *at).values(**values), known
+            )
+        if new:
+            self.tx.execute(insert(label_tiles), new)
+        self._known.update(places)
 
     def _count(self, changes: Mapping[Place, Change]) -> None:
         turned: dict[int, NDArray[np.int64]] = {}
@@ -193,6 +197,10 @@ class Canvas:
             now = {value: known.get(value, 0) + int(more[value]) for value in sorted(values) if value}
             after_counts[z] = {value: count for value, count in now.items() if count}
         put_counts(self.tx, self.draft.labels, after_counts)
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    return row["z"], row["row"], row["col"]
 
 
 def _first(packed: bytes | None, otherwise: bytes) -> bytes:

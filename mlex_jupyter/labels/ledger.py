@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.events import append
@@ -20,9 +20,24 @@ if TYPE_CHECKING:
     from mlex_jupyter.labels.drafts import Canvas, Working
 
 STEPS = 200
-"""How many strokes of each person can be taken back."""
+"""How many strokes of each person can be taken back in a window."""
+WINDOWS = 5
+"""Times as many in all of their windows together."""
 TOLD = 64
 """How many tiles a conflict shows as they are now, and slices an event names."""
+
+
+class Hand(NamedTuple):
+    """Who paints, and in which window: each has its own steps back. Without one they are all of a person's."""
+
+    author: str
+    window: str | None = None
+
+    def strokes(self, labels: str) -> tuple[ColumnElement[bool], ...]:
+        """Which strokes are theirs."""
+        of = label_strokes.c
+        mine = (of.labels == labels, of.author == self.author)
+        return mine if self.window is None else (*mine, of.window == self.window)
 
 
 def add_history(
@@ -51,12 +66,12 @@ def add_history(
     )
 
 
-def steps(tx: Connection, labels: str, author: str) -> tuple[int, int, int]:
+def steps(tx: Connection, labels: str, hand: Hand) -> tuple[int, int, int]:
     """How many of somebody's strokes can be taken back, how many done again, and how many of all were refused."""
     strokes = label_strokes.c
     query = (
         select(strokes.state, func.count())
-        .where(strokes.labels == labels, strokes.author == author, strokes.state.in_(("done", "undone", "refused")))
+        .where(*hand.strokes(labels), strokes.state.in_(("done", "undone", "refused")))
         .group_by(strokes.state)
     )
     found = {state: int(count) for state, count in tx.execute(query)}
@@ -101,12 +116,10 @@ def keep_changes(tx: Connection, draft: Working, number: int, changes: Mapping[P
         tx.execute(insert(label_changes), rows)
 
 
-def forget(tx: Connection, draft: Working, author: str, state: str, then: str, upto: int | None = None) -> None:
+def forget(tx: Connection, draft: Working, hand: Hand, state: str, then: str, upto: int | None = None) -> None:
     """Strokes of somebody that stand so can no longer be taken back, or done again."""
     strokes = label_strokes.c
-    found = select(strokes.number).where(
-        strokes.labels == draft.labels, strokes.author == author, strokes.state == state
-    )
+    found = select(strokes.number).where(*hand.strokes(draft.labels), strokes.state == state)
     numbers = list(tx.execute(found if upto is None else found.where(strokes.number <= upto)).scalars())
     if numbers:
         changes = label_changes.c
@@ -114,13 +127,15 @@ def forget(tx: Connection, draft: Working, author: str, state: str, then: str, u
         mark(tx, draft, numbers, state=then)
 
 
-def settle(tx: Connection, draft: Working, author: str) -> None:
-    """Keep no more steps than `STEPS`."""
+def settle(tx: Connection, draft: Working, hand: Hand) -> None:
+    """Keep no more steps than `STEPS` of a window, and not those of ever more windows."""
     strokes = label_strokes.c
-    mine = (strokes.labels == draft.labels, strokes.author == author, strokes.state == "done")
-    query = select(strokes.number).where(*mine).order_by(strokes.number.desc()).offset(STEPS).limit(1)
-    if (oldest := tx.execute(query).scalar()) is not None:
-        forget(tx, draft, author, "done", "settled", oldest)
+    anywhere = (Hand(hand.author), STEPS * WINDOWS)
+    for whose, steps in ((hand, STEPS), anywhere) if hand.window is not None else ((hand, STEPS),):
+        mine = (*whose.strokes(draft.labels), strokes.state == "done")
+        query = select(strokes.number).where(*mine).order_by(strokes.number.desc()).offset(steps).limit(1)
+        if (oldest := tx.execute(query).scalar()) is not None:
+            forget(tx, draft, whose, "done", "settled", oldest)
 
 
 def advance(tx: Connection, draft: Working, number: int, author: str, kind: str, changes: Collection[Place]) -> None:
@@ -135,10 +150,10 @@ def advance(tx: Connection, draft: Working, number: int, author: str, kind: str,
 
 
 def acknowledged(
-    tx: Connection, draft: Working, number: int, kind: str, pixels: int, tiles: tuple[Tile, ...], author: str
+    tx: Connection, draft: Working, number: int, kind: str, pixels: int, tiles: tuple[Tile, ...], hand: Hand
 ) -> Painted:
     """What the person hears who made a change."""
-    undo, redo, _ = steps(tx, draft.labels, author)
+    undo, redo, _ = steps(tx, draft.labels, hand)
     return Painted(labels=draft.labels, number=number, kind=kind, pixels=pixels, tiles=tiles, undo=undo, redo=redo)
 
 

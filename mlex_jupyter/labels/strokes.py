@@ -21,6 +21,7 @@ from mlex_jupyter.errors import Conflict, Invalid, NotFound, Stale
 from mlex_jupyter.labels import drafts, ledger, turns
 from mlex_jupyter.labels.bases import Bases
 from mlex_jupyter.labels.drafts import Canvas, Working
+from mlex_jupyter.labels.ledger import Hand
 from mlex_jupyter.labels.patches import Piece, cut_up, values_of
 from mlex_jupyter.labels.tiles import Bytes, Place
 from mlex_jupyter.store import Store
@@ -59,17 +60,18 @@ class Strokes:
         pieces = await asyncio.to_thread(cut_up, stroke.patches, draft.shape)
         seen = _seen(stroke, pieces)
         painted = values_of(pieces)
+        hand = Hand(author, stroke.window)
         digest = sha256(stroke.model_dump_json().encode()).hexdigest()
 
         def work(tx: Connection, now: Working, look: Look) -> Painted | Refused:
             if before := ledger.asked_before(tx, now, author, stroke.key, digest):
-                return _again(tx, now, before, author, look)
+                return _again(tx, now, before, hand, look)
             ledger.check_classes(now, painted)
             canvas = look(pieces)
             stale = [place for place in pieces if seen[place] < canvas.versions[place]]
             if stale:
-                return _refuse(tx, canvas, stroke, stale, author, digest)
-            return _commit(tx, canvas, pieces, author, key=stroke.key, digest=digest)
+                return _refuse(tx, canvas, stroke, stale, hand, digest)
+            return _commit(tx, canvas, pieces, hand, key=stroke.key, digest=digest)
 
         return _or_raise(await self._change(draft, pieces, work))
 
@@ -89,7 +91,7 @@ class Strokes:
             find(tx)
             ledger.check_classes(now, values_of(pieces))
             ledger.mark(tx, now, [number], state="settled", request=None)
-            return _commit(tx, look(pieces), pieces, author, of=number)
+            return _commit(tx, look(pieces), pieces, Hand(author, stroke.window), of=number)
 
         return _or_raise(await self._change(draft, pieces, work))
 
@@ -105,30 +107,31 @@ class Strokes:
 
     # ------------------------------------------------------------ taking back
 
-    async def undo(self, draft: Working, author: str, key: str | None, *, partly: bool) -> Painted:
+    async def undo(self, draft: Working, hand: Hand, key: str | None, *, partly: bool) -> Painted:
         """Take one's own last stroke back."""
-        return await self._turn(draft, author, key, partly, "undo")
+        return await self._turn(draft, hand, key, partly, "undo")
 
-    async def redo(self, draft: Working, author: str, key: str | None, *, partly: bool) -> Painted:
+    async def redo(self, draft: Working, hand: Hand, key: str | None, *, partly: bool) -> Painted:
         """Do again what was taken back last."""
-        return await self._turn(draft, author, key, partly, "redo")
+        return await self._turn(draft, hand, key, partly, "redo")
 
-    async def _turn(self, draft: Working, author: str, key: str | None, partly: bool, kind: str) -> Painted:
+    async def _turn(self, draft: Working, hand: Hand, key: str | None, partly: bool, kind: str) -> Painted:
         def work(tx: Connection, now: Working, look: Look) -> Painted | Refused:
-            if before := ledger.asked_before(tx, now, author, key, kind):
-                return _again(tx, now, before, author, look)
-            if (row := turns.next_to_turn(tx, now, author, kind)) is None:
+            if before := ledger.asked_before(tx, now, hand.author, key, kind):
+                return _again(tx, now, before, hand, look)
+            if (row := turns.next_to_turn(tx, now, hand, kind)) is None:
+                here = " by this window" if hand.window is not None else ""
                 raise Conflict(
-                    f"There is nothing to {kind} in {draft.name}.",
+                    f"There is nothing to {kind} in {draft.name}{here}.",
                     hint="Earlier states are kept as versions: restore one." if kind == "undo" else None,
                 )
             changes = ledger.changes_of(tx, now, row.number)
             canvas = look(changes)
-            turned = turns.what_stands(tx, canvas, changes, kind, partly)
-            return turns.commit(tx, canvas, row, turned, author, key, kind)
+            turned = turns.what_stands(tx, canvas, changes, hand, kind, partly)
+            return turns.commit(tx, canvas, row, turned, hand, key, kind)
 
         def touched(tx: Connection) -> list[Place]:
-            row = turns.next_to_turn(tx, draft, author, kind)
+            row = turns.next_to_turn(tx, draft, hand, kind)
             return [(z, r, c) for z, r, c in row.tiles] if row is not None else []
 
         return _or_raise(await self._change(draft, await self.store.read(touched), work))
@@ -170,7 +173,7 @@ def _lacks(rows: drafts.TileRows, place: Place) -> bool:
     return place not in rows or rows[place][1] is None
 
 
-def _again(tx: Connection, now: Working, row: Row, author: str, look: Look) -> Painted | Refused:
+def _again(tx: Connection, now: Working, row: Row, hand: Hand, look: Look) -> Painted | Refused:
     """The answer to what was asked and done before."""
     places: list[Place] = [(z, r, c) for z, r, c in row.tiles]
     canvas = look(places)
@@ -180,7 +183,7 @@ def _again(tx: Connection, now: Working, row: Row, author: str, look: Look) -> P
         Tile(z=z, row=r, column=c, version=row.number) if row.kind == "stroke" else ledger.shown(canvas, (z, r, c))
         for z, r, c in places
     )
-    return ledger.acknowledged(tx, now, row.number, row.kind, row.pixels, tiles, author)
+    return ledger.acknowledged(tx, now, row.number, row.kind, row.pixels, tiles, hand)
 
 
 def _or_raise(done: Painted | Refused) -> Painted:
@@ -214,7 +217,7 @@ def _seen(stroke: Stroke, places: Collection[Place]) -> dict[Place, int]:
 # ---------------------------------------------------------------- a stroke
 
 
-def _commit(tx: Connection, canvas: Canvas, pieces: Mapping[Place, list[Piece]], author: str, **about: Any) -> Painted:
+def _commit(tx: Connection, canvas: Canvas, pieces: Mapping[Place, list[Piece]], hand: Hand, **about: Any) -> Painted:
     draft, number = canvas.draft, canvas.draft.number + 1
     after: dict[Place, Bytes] = {}
     for place, each in pieces.items():
@@ -224,38 +227,34 @@ def _commit(tx: Connection, canvas: Canvas, pieces: Mapping[Place, list[Piece]],
     changes = canvas.write(number, after)
     pixels = sum(int(np.count_nonzero(change.turned)) for change in changes.values())
     if changes:
-        ledger.forget(tx, draft, author, "undone", "dropped")
+        ledger.forget(tx, draft, hand, "undone", "dropped")
         ledger.keep_changes(tx, draft, number, changes)
     state = "done" if changes else "settled"
-    ledger.add_history(
-        tx, draft.labels, number, kind="stroke", state=state, author=author, tiles=changes, pixels=pixels, **about
-    )
-    ledger.settle(tx, draft, author)
-    ledger.advance(tx, draft, number, author, "stroke", changes)
+    about |= {"pixels": pixels, **hand._asdict()}
+    ledger.add_history(tx, draft.labels, number, kind="stroke", state=state, tiles=changes, **about)
+    ledger.settle(tx, draft, hand)
+    ledger.advance(tx, draft, number, hand.author, "stroke", changes)
     tiles = tuple(Tile(z=z, row=r, column=c, version=number) for z, r, c in changes)
-    return ledger.acknowledged(tx, draft, number, "stroke", pixels, tiles, author)
+    return ledger.acknowledged(tx, draft, number, "stroke", pixels, tiles, hand)
 
 
 # ---------------------------------------------------------------- a conflict
 
 
-def _refuse(tx: Connection, canvas: Canvas, stroke: Stroke, stale: list[Place], author: str, digest: str) -> Refused:
+def _refuse(tx: Connection, canvas: Canvas, stroke: Stroke, stale: list[Place], hand: Hand, digest: str) -> Refused:
     draft, number = canvas.draft, canvas.draft.number + 1
-    if ledger.steps(tx, draft.labels, author)[2] >= REFUSED:
+    if ledger.steps(tx, draft.labels, Hand(hand.author))[2] >= REFUSED:
         raise Conflict(
             f"{REFUSED} of your strokes were refused and wait; this one is not kept.",
             hint=f"Paint them again or drop them: mlex strokes {draft.dataset} {draft.name}",
         )
     request = zlib.compress(stroke.model_dump_json().encode(), 1)
-    about = {"key": stroke.key, "digest": digest, "request": request}
-    ledger.add_history(tx, draft.labels, number, kind="stroke", state="refused", author=author, tiles=stale, **about)
-    ledger.advance(tx, draft, number, author, "stroke", ())
+    about = {"key": stroke.key, "digest": digest, "request": request, **hand._asdict()}
+    ledger.add_history(tx, draft.labels, number, kind="stroke", state="refused", tiles=stale, **about)
+    ledger.advance(tx, draft, number, hand.author, "stroke", ())
     return _refusal(tx, canvas, number, stale)
 
 
 def _refusal(tx: Connection, canvas: Canvas, number: int, stale: list[Place]) -> Refused:
     shown = tuple(ledger.shown(canvas, place) for place in stale[: ledger.TOLD])
     return Refused(number, shown, ledger.authors(tx, canvas, stale), canvas.draft)
-
-
-# ---------------------------------------------------------------- taking back and doing again

@@ -21,14 +21,15 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from mlex_jupyter.catalog.lineage import link, of_labels
 from mlex_jupyter.data.painted import create
-from mlex_jupyter.errors import Conflict, Invalid, NotFound
+from mlex_jupyter.errors import Conflict, NotFound
 from mlex_jupyter.events import append
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.files import sync_folder, sync_tree
 from mlex_jupyter.labels import drafts
 from mlex_jupyter.labels.bases import Bases, chunk, holds, plane
+from mlex_jupyter.labels.counts import mapped, tally, total
 from mlex_jupyter.labels.drafts import Balance, Working
-from mlex_jupyter.labels.tiles import SIDE, Bytes, counted, extent, unpack
+from mlex_jupyter.labels.tiles import SIDE, Bytes, extent, unpack
 from mlex_jupyter.store import Store
 from mlex_jupyter.store.tables import label_drafts, label_tiles, labels
 from mlex_jupyter.types import ClassInfo, LabelSet, new_id, now
@@ -159,7 +160,7 @@ class Versions:
             changed = {z for z, counts in balance.items() if counts.keys() & table.keys()}
             with self.incoming() as beside:
                 self._write(beside, draft, draft.base, changed, lambda z, base: codes[base])
-                recoded = {z: _recoded(counts, table) for z, counts in balance.items()}
+                recoded = {z: mapped(counts, table) for z, counts in balance.items()}
                 written = Written(beside, draft, tuple(classes), recoded, author, note)
                 return self.store.write_now(lambda tx: self.put_on_top(tx, written, "classes"))
 
@@ -260,34 +261,6 @@ def _same_file(there: Path, here: Path) -> None:
         os.link(there, here)
     except OSError:
         shutil.copyfile(there, here)
-
-
-def tally(values: Bytes) -> dict[int, int]:
-    """Labelled pixels by value."""
-    counts = counted(values)
-    return {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
-
-
-def total(balance: Balance, classes: Sequence[ClassInfo]) -> dict[str, int]:
-    """Labelled pixels by class name; Invalid for values that no class has."""
-    by_value: dict[int, int] = {}
-    for counts in balance.values():
-        for value, count in counts.items():
-            by_value[value] = by_value.get(value, 0) + count
-    if unknown := sorted(set(by_value) - {found.value for found in classes}):
-        raise Invalid(
-            f"The labels have values without a class: {', '.join(map(str, unknown))}.",
-            hint=f"There are {', '.join(f'{c.value} ({c.name})' for c in classes)}. Say all classes with --classes.",
-        )
-    return {found.name: by_value.get(found.value, 0) for found in classes}
-
-
-def _recoded(counts: Mapping[int, int], table: Mapping[int, int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for value, count in counts.items():
-        if other := table.get(value, value):
-            found[other] = found.get(other, 0) + count
-    return found
 
 
 def _same(tx: Connection, before: Working) -> Working | None:

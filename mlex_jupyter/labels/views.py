@@ -24,9 +24,10 @@ AXES = "zyx"
 Rows = Mapping[Place, tuple[int, bytes | None]]
 
 
-def overview(tx: Connection, draft: Working, author: str) -> Draft:
+def overview(tx: Connection, draft: Working, hand: ledger.Hand) -> Draft:
     """How a draft stands, for one person."""
-    undo, redo, refused = ledger.steps(tx, draft.labels, author)
+    undo, redo, _ = ledger.steps(tx, draft.labels, hand)
+    refused = ledger.steps(tx, draft.labels, ledger.Hand(hand.author))[2]
     return Draft(
         labels=draft.labels,
         name=draft.name,
@@ -58,6 +59,7 @@ def history(tx: Connection, draft: Working, limit: int, refused: bool) -> list[S
             kind=row.kind,
             state=row.state,
             author=row.author,
+            window=row.window,
             pixels=row.pixels,
             slices=tuple(sorted({z for z, _, _ in row.tiles})),
             of=row.of,

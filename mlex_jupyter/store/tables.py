@@ -315,6 +315,7 @@ label_strokes = Table(
     Column("kind", String, nullable=False),
     Column("state", String, nullable=False),
     Column("author", String, nullable=False),
+    Column("window", String),  # in which it was painted; each has its own steps back
     Column("key", String),
     Column("digest", String),  # of what was asked with that key
     Column("of", Integer),

@@ -15,6 +15,7 @@ from mlex_jupyter.types.data import ClassInfo
 
 Place = Annotated[int, Field(ge=0, lt=1 << 31)]
 Length = Annotated[int, Field(ge=1, lt=1 << 31)]
+Window = Annotated[str, Field(min_length=1, max_length=100)]
 Axis = Annotated[int, Field(ge=0, le=2)]
 
 
@@ -56,6 +57,8 @@ class Stroke(Record):
     """The draft's number when the tiles that are not listed were seen."""
     key: str | None = Field(None, min_length=1, max_length=200)
     """The client's own id of this stroke: sent twice, it is one stroke."""
+    window: Window | None = None
+    """The window that it was painted in, by an id of the client's: each window takes back its own strokes."""
 
 
 class Tile(Record):
@@ -139,6 +142,7 @@ class StrokeInfo(Record):
     state: Literal["done", "undone", "dropped", "refused", "settled"]
     """`undone` can be done again; `dropped` cannot any more; `refused` was never done, and is kept."""
     author: str
+    window: str | None = None
     pixels: int
     slices: tuple[int, ...]
     of: int | None
