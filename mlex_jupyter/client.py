@@ -9,8 +9,9 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlex_jupyter import errors
 from mlex_jupyter.errors import Forbidden, Invalid, MlexError, NotFound, Unavailable
+from mlex_jupyter.pieces import InMemory, Parts
 from mlex_jupyter.types import Event, Problem
 
 API = "mlex/api/v1"
@@ -32,10 +34,11 @@ SILENT_S = 50
 HOPELESS = (4400, 4409)
 """Why the server closes a stream that it would close again: the id is none, or of another home."""
 LARGEST_MESSAGE = 1 << 28
-PART = 1 << 18
 PAGES = frozenset({"lab", "tree", "notebooks", "doc", "edit", "login", "mlex", "hub", "api"})
 """Where an address that was copied from a browser leaves the server and goes on to one of its pages."""
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+BYTES = "application/octet-stream"
+Sender = Callable[[], Awaitable[httpx.Response]]
 EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
 
 log = logging.getLogger(__name__)
@@ -72,27 +75,6 @@ class Address:
         return parts.scheme == "http" and parts.hostname not in THIS_MACHINE
 
 
-class _Parts:
-    """Bytes a part at a time, as often as they are sent: what is written at once would be copied again and again."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self._data), PART):
-            yield bytes(self._data[at : at + PART])
-
-
-def _content(body: Any) -> tuple[bytes | _Parts | None, dict[str, str]]:
-    """What is sent, and its headers."""
-    if body is None:
-        return None, {}
-    if isinstance(body, bytes):
-        return _Parts(body), {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
-    sent = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
-    return sent, {"Content-Type": "application/json"}
-
-
 def _base(parts: Sequence[str]) -> Sequence[str]:
     begin = next((place + 2 for place, part in enumerate(parts) if part in ("user", "services")), 0)  # of any name
     end = next((place for place in range(begin, len(parts)) if parts[place] in PAGES), len(parts))
@@ -116,6 +98,7 @@ class Client:
             raise Invalid("The token is none: it has characters that no token has.")
         if self._token and address.open_to_listeners:
             log.warning("%s is not encrypted: who listens on the way can read the token. Prefer https.", self.url)
+        self._through = transport
         self._http = httpx.AsyncClient(
             base_url=f"{self.url}{API}", headers=self._headers(), timeout=TIMEOUT, transport=transport
         )
@@ -130,6 +113,13 @@ class Client:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._http.aclose()
+        if "_pieces" in vars(self):
+            self._pieces.close()
+
+    @cached_property
+    def _pieces(self) -> httpx.Client:
+        """For bodies that are large: a thread that does nothing but send takes half the time of a loop."""
+        return httpx.Client(base_url=self._http.base_url, headers=self._headers(), timeout=TIMEOUT)
 
     # ------------------------------------------------------------ one request
 
@@ -138,19 +128,31 @@ class Client:
     ) -> bytes:
         """The answer's body. What can be asked twice (every GET, and what is `again`) is, when no answer came."""
         try:
-            content, headers = _content(body)
-            request = self._http.build_request(method, path, params=query, content=content, headers=headers)
+            send = self._sender(method, path, query, body)
         except (ValueError, httpx.InvalidURL) as error:  # half a character, an endless number
             raise Invalid(f"This cannot be sent: {error}.") from error
-        response = await self._sent(request, again or method == "GET")
+        response = await self._sent(send, again or method == "GET")
         if response.is_success:
             return response.content
         raise self._refused(response)
 
-    async def _sent(self, request: httpx.Request, again: bool) -> httpx.Response:
+    def _sender(self, method: str, path: str, query: Mapping[str, Any] | None, body: Any) -> Sender:
+        """The request, to be sent as often as it must."""
+        if isinstance(body, bytes):
+            body = InMemory(body)
+        if isinstance(body, Parts) and self._through is None:
+            headers = {"Content-Type": BYTES, "Content-Length": str(body.size)}
+            large = self._pieces.build_request(method, path, params=query, content=body, headers=headers)
+            return partial(_in_thread, self._pieces, large, body)
+        content = None if body is None else b"".join(body) if isinstance(body, Parts) else _json(body)
+        headers = {} if body is None else {"Content-Type": BYTES if isinstance(body, Parts) else "application/json"}
+        request = self._http.build_request(method, path, params=query, content=content, headers=headers)
+        return partial(self._http.send, request)
+
+    async def _sent(self, send: Sender, again: bool) -> httpx.Response:
         for wait_s in (*WAITS_S, None):
             try:
-                response = await self._http.send(request)
+                response = await send()
             except httpx.TransportError as error:
                 # What never got through did nothing, so it may be sent again whatever it was.
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -233,6 +235,18 @@ class Client:
             return
         finally:
             socket.close()
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+
+
+async def _in_thread(client: httpx.Client, request: httpx.Request, body: Parts) -> httpx.Response:
+    try:
+        return await asyncio.to_thread(client.send, request)
+    except asyncio.CancelledError:
+        body.stopped = True
+        raise
 
 
 def _distrusted(error: httpx.TransportError) -> bool:

@@ -24,6 +24,7 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.client import Client, filled
 from mlex_jupyter.errors import Invalid, Unavailable
 from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.pieces import Piece
 from mlex_jupyter.types import Event, Record, new_id
 from mlex_jupyter.verbs import Route, Verb, table
 
@@ -113,7 +114,7 @@ def _keyed(verb: Verb, given: dict[str, Any]) -> bool:
 
 def _plain(verb: Verb, name: str, value: Any) -> Any:
     """An argument as JSON has it."""
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | Piece):
         return value
     kind = next(parameter.type for parameter in verb.parameters if parameter.name == name)
     try:

@@ -75,7 +75,8 @@ class Verb:
     def sends_bytes(self) -> bool:
         """Whether its body is bytes, and no JSON."""
         body = self.route and self.route.body
-        return any(parameter.name == body and parameter.type is bytes for parameter in self.parameters)
+        kinds = [parameter.type for parameter in self.parameters if parameter.name == body]
+        return any(bytes in (kind, *typing.get_args(kind)) for kind in kinds)
 
     @property
     def returns(self) -> Any:

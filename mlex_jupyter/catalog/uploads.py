@@ -8,26 +8,26 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mlex_jupyter.catalog.datasets import Catalog
+from mlex_jupyter.catalog.landing import COMING, Landing, alone
 from mlex_jupyter.errors import Conflict, Forbidden, Invalid, MlexError, NotFound, Unavailable
 from mlex_jupyter.files import sync_folder, sync_tree, write_whole
+from mlex_jupyter.pieces import LARGEST, PIECE, InMemory, Piece
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, Upload, UploadFile, checked, new_id, now
 
-COMING, DONE = "upload.json", "uploaded.json"
-PIECE = 1 << 24
-"""What one piece should hold; more than twice this is refused."""
+DONE = "uploaded.json"
 MOST_FILES = 200_000
 FORGOTTEN_S = 7 * 24 * 3600
 SPARE = 1 << 28
@@ -76,32 +76,24 @@ class Uploads:
         sync_folder(self.coming)
         return upload
 
-    async def take(self, upload_id: str, path: str, offset: int, piece: bytes) -> UploadFile:
-        """Append a piece. One that is here already changes nothing; one that leaves a gap is a Conflict."""
-        if len(piece) > 2 * PIECE:
-            raise Invalid(f"A piece has at most {2 * PIECE} bytes.", hint=f"{PIECE} are a good size.")
-        return await asyncio.to_thread(self._take, upload_id, path, offset, piece)
+    async def take(
+        self, upload_id: str, path: str, offset: int, piece: bytes | Piece, *, following: bool = False
+    ) -> UploadFile:
+        """Append a piece. Of what is here already nothing changes; one that leaves a gap is a Conflict."""
+        piece = InMemory(piece) if isinstance(piece, bytes) else piece
+        if piece.size > LARGEST:
+            raise Invalid(f"A piece has at most {LARGEST} bytes.", hint=f"{PIECE} are a good size.")
+        landing = await asyncio.to_thread(self._landing, upload_id, path, offset, piece.size, following)
+        while not await asyncio.to_thread(landing.take_in, piece):
+            await piece.ready()
+        return landing.last
 
-    def _take(self, upload_id: str, path: str, offset: int, piece: bytes) -> UploadFile:
+    def _landing(self, upload_id: str, path: str, offset: int, size: int, following: bool) -> Landing:
         place = self._place(upload_id)
-        file = next((file for file in self._read(place).files if file.path == path), None)
-        if file is None:
+        upload, numbers = _announced(place)
+        if path not in numbers:
             raise NotFound(f"The upload has no file {path[:200]!r}.")
-        if offset + len(piece) > file.size:
-            raise Invalid(f"{path} was announced with {file.size} bytes; this piece goes beyond.")
-        target = place / "files" / path
-        with _alone(place):
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                here = os.fstat(descriptor).st_size
-                if offset > here:
-                    raise Conflict(f"Of {path}, {here} bytes are here: go on from there.")
-                _append(descriptor, piece[here - offset :], here)
-                here = os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-        return file.model_copy(update={"received": here})
+        return Landing(place, upload.files[numbers[path] :], offset, size, following=following)
 
     async def on_their_way(self) -> list[Upload]:
         """What is on its way, the newest first."""
@@ -142,7 +134,7 @@ class Uploads:
         place = self._place(upload_id, finished=True)
         if place.parent == self.data:  # done before, or whoever did it did not come to its end
             return self._standing(place)
-        with _alone(place):
+        with alone(place):
             upload = self._standing(place)
             missing = [file for file in upload.files if file.received != file.size]
             if missing:
@@ -180,18 +172,12 @@ class Uploads:
         place = next((place for place in places if any((place / name).is_file() for name in names)), None)
         if place is None:
             raise NotFound(f"There is no upload {upload_id[:80]!r} on its way.", hint="List them: mlex uploads")
-        if self._read(place).owner != self.user:
+        if _announced(place)[0].owner != self.user:
             raise Forbidden("This upload is somebody else's.")
         return place
 
-    def _read(self, place: Path) -> Upload:
-        for name in (COMING, DONE):
-            with suppress(FileNotFoundError, NotADirectoryError, ValidationError):
-                return Upload.model_validate_json((place / name).read_bytes())
-        raise NotFound(f"There is no upload {place.name} on its way.", hint="List them: mlex uploads")
-
     def _standing(self, place: Path) -> Upload:
-        upload = self._read(place)
+        upload, _ = _announced(place)
         files = tuple(_received(place, file) for file in upload.files)
         return upload.model_copy(update={"files": files, "received": sum(file.received for file in files)})
 
@@ -202,6 +188,21 @@ class Uploads:
                 newest = max(path.stat().st_mtime for path in (place, *place.rglob("*")))
                 if time.time() - newest > FORGOTTEN_S:
                     shutil.rmtree(place, ignore_errors=True)
+
+
+def _announced(place: Path) -> tuple[Upload, Mapping[str, int]]:
+    """What is coming, and the number of each file."""
+    for file in (place / COMING, place / DONE):
+        with suppress(FileNotFoundError, NotADirectoryError, ValidationError):
+            return _parsed(file, file.stat().st_mtime_ns)
+    raise NotFound(f"There is no upload {place.name} on its way.", hint="List them: mlex uploads")
+
+
+@lru_cache(maxsize=2)
+def _parsed(file: Path, _changed: int) -> tuple[Upload, Mapping[str, int]]:
+    """Of a hundred thousand files it takes a while, and each piece asks."""
+    upload = Upload.model_validate_json(file.read_bytes())
+    return upload, {found.path: number for number, found in enumerate(upload.files)}
 
 
 def _is_id(text: str) -> bool:
@@ -242,29 +243,6 @@ def _received(place: Path, file: UploadFile) -> UploadFile:
     except (FileNotFoundError, NotADirectoryError):
         size = 0
     return file.model_copy(update={"received": min(size, file.size)})
-
-
-def _append(descriptor: int, piece: bytes, at: int) -> None:
-    view = memoryview(piece)
-    while view:
-        written = os.pwrite(descriptor, view, at)
-        view, at = view[written:], at + written
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Two who send pieces of one upload take turns, whichever processes they are in."""
-    try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFound("The upload is no longer on its way.", hint="List them: mlex uploads") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if not (place / COMING).is_file():  # finished or discarded while one waited
-            raise NotFound("The upload is no longer on its way.", hint="List them: mlex uploads")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def files_below(path: Path) -> list[UploadFile]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from mlex_jupyter.errors import Conflict
 from mlex_jupyter.facade.parts import Parts
+from mlex_jupyter.pieces import InFiles, Piece, divided
 from mlex_jupyter.telling import tell
 from mlex_jupyter.types import Dataset, Upload, UploadFile
 from mlex_jupyter.verbs import verb
@@ -28,29 +28,20 @@ class UploadVerbs(Parts):
     ) -> Dataset:
         """Copy a volume to the engine's home and register it; done again after a break, it goes on."""
         from mlex_jupyter.catalog.card import name_from
-        from mlex_jupyter.catalog.uploads import PIECE, files_below
+        from mlex_jupyter.catalog.uploads import files_below
 
         place = Path(path).expanduser().absolute()
         files = await asyncio.to_thread(files_below, place)
         name = name or name_from(str(place))
         upload = await self._begun_before(name, files) or await self.begin_upload(name, tuple(files))
         received = upload.received
-        for file in upload.files:
-            with (place.parent / file.path).open("rb") as source:
-                offset = file.received
-                source.seek(offset)
-                piece = await asyncio.to_thread(source.read, min(PIECE, file.size - offset))
-                while piece:
-                    sending = asyncio.create_task(self.send_piece(upload.id, file.path, offset, piece))
-                    offset += len(piece)
-                    received += len(piece)
-                    try:  # meanwhile the next is read
-                        piece = await asyncio.to_thread(source.read, min(PIECE, file.size - offset))
-                    finally:
-                        await sending
-                    tell(f"uploaded {received / 1e6:,.0f} of {upload.nbytes / 1e6:,.0f} MB")
-                if offset < file.size:
-                    raise Conflict(f"{file.path} became shorter while it was read.", hint="Upload it again.")
+        for stretches in divided([(file.size, file.received) for file in upload.files]):
+            first, offset, _ = stretches[0]
+            piece = InFiles([(place.parent / upload.files[file].path, at, size) for file, at, size in stretches])
+            following = {"following": True} if len(stretches) > 1 else {}  # a server of before knows no such word
+            await self.send_piece(upload.id, upload.files[first].path, offset, piece, **following)
+            received += piece.size
+            tell(f"uploaded {received / 1e6:,.0f} of {upload.nbytes / 1e6:,.0f} MB")
         return await self.finish_upload(upload.id, axes=axes, pixel_size=pixel_size, pixel_unit=pixel_unit, tags=tags)
 
     async def _begun_before(self, name: str, files: list[UploadFile]) -> Upload | None:
@@ -77,9 +68,11 @@ class UploadVerbs(Parts):
         return await self.all_uploads.get(upload)
 
     @verb("POST", "/uploads/{upload}/pieces", body="piece", shell=False)
-    async def send_piece(self, upload: str, path: str, offset: int, piece: bytes) -> UploadFile:
-        """Append a piece to a file; one that is there already changes nothing."""
-        return await self.all_uploads.take(upload, path, offset, piece)
+    async def send_piece(
+        self, upload: str, path: str, offset: int, piece: bytes | Piece, *, following: bool = False
+    ) -> UploadFile:
+        """Append a piece to a file; what is there already does not change."""
+        return await self.all_uploads.take(upload, path, offset, piece, following=following)
 
     @verb("POST", "/uploads/{upload}/finish", status=201, shell=False)
     async def finish_upload(

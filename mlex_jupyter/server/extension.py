@@ -13,16 +13,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
 from mlex_jupyter import __version__
 from mlex_jupyter.server import BASE
+from mlex_jupyter.server.receiving import PieceHandler
+from mlex_jupyter.server.rest import RestHandler
 from mlex_jupyter.server.stream import StreamHandler
 
 if TYPE_CHECKING:
-    from mlex_jupyter.server.http import Answer
     from mlex_jupyter.server.service import Service
 
 WARM_UP_AFTER_S = 1.0
@@ -62,51 +63,6 @@ class Later:
             else:
                 await service.look_after_jobs()
             await asyncio.sleep(LOOK_AFTER_JOBS_EVERY_S)
-
-
-class RestHandler(APIHandler):
-    """Every REST route: what it is is said by the table of verbs."""
-
-    auth_resource = "mlex"
-
-    def initialize(self, later: Later) -> None:
-        """Know where the service is."""
-        self.later = later
-
-    async def _answer(self) -> None:
-        service = await self.later.get()
-        given = self.request.query_arguments.keys() - {"token"}  # Jupyter's own, for who cannot send headers
-        answer = await service.answer(
-            self.request.method or "GET",
-            self.request.path.partition(f"{BASE}/")[2],  # as it was sent: decoded once, where its parts are known
-            {name: self.get_query_arguments(name, strip=False) for name in given},
-            self.request.body,
-        )
-        self._send(answer)
-
-    def _send(self, answer: Answer) -> None:
-        self.set_status(answer.status)
-        if answer.cache_s:
-            self.set_header("Cache-Control", f"private, max-age={answer.cache_s}")
-        self.finish(answer.body, set_content_type=answer.content_type)
-
-    @web.authenticated
-    @authorized("read")  # type: ignore[untyped-decorator]
-    async def get(self, path: str) -> None:
-        """Read something."""
-        await self._answer()
-
-    @web.authenticated
-    @authorized("write")  # type: ignore[untyped-decorator]
-    async def post(self, path: str) -> None:
-        """Ask for something."""
-        await self._answer()
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """What fails before a verb is reached is a Problem too."""
-        from mlex_jupyter.server.http import refusal
-
-        self._send(refusal(status_code, kwargs["exc_info"][1] if "exc_info" in kwargs else None))
 
 
 class DocsHandler(JupyterHandler):
@@ -150,6 +106,7 @@ def load(server: Any) -> None:
         [
             (url_path_join(base, "stream"), StreamHandler, {"later": later}),
             (url_path_join(base, "(docs|openapi[.]json)"), DocsHandler),
+            (url_path_join(base, "(uploads/[^/]+/pieces)"), PieceHandler, {"later": later}),
             (url_path_join(base, "(.*)"), RestHandler, {"later": later}),
         ],
     )

@@ -19,6 +19,7 @@ from tornado.web import HTTPError
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
+from mlex_jupyter.pieces import Piece
 from mlex_jupyter.types import Problem, invalid
 from mlex_jupyter.verbs import Parameter, Route, Verb, table
 
@@ -66,10 +67,14 @@ class Call:
         self.route = route
         self.pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
         self.parameters = {parameter.name: parameter for parameter in verb.parameters}
-        self.types = {name: TypeAdapter[Any](parameter.type) for name, parameter in self.parameters.items()}
+        self.bytes = route.body if verb.sends_bytes else None
+        """The argument that is the body as it comes."""
+        self.types = {
+            name: TypeAdapter[Any](parameter.type) for name, parameter in self.parameters.items() if name != self.bytes
+        }
         self.returns = TypeAdapter[Any](verb.returns)
 
-    async def answer(self, mlex: Mlex, in_path: Mapping[str, str], query: Query, body: bytes) -> Answer:
+    async def answer(self, mlex: Mlex, in_path: Mapping[str, str], query: Query, body: bytes | Piece) -> Answer:
         """Check the arguments, call the method, and say what it returned."""
         given: dict[str, Any] = {**self._others(query, body), **in_path}
         arguments = {name: self._checked(name, value) for name, value in given.items()}
@@ -79,12 +84,13 @@ class Call:
         result = await self.verb.function(mlex, **arguments)
         return Answer(self.route.status, self.returns.dump_json(result))
 
-    def _others(self, query: Query, body: bytes) -> dict[str, Any]:
+    def _others(self, query: Query, body: bytes | Piece) -> dict[str, Any]:
         if self.route.method == "GET":
             return {name: self._from_query(name, values) for name, values in query.items()}
-        if self.verb.sends_bytes:
-            said = {name: self._from_query(name, values) for name, values in query.items()}
-            return said | {str(self.route.body): body}
+        if self.bytes:
+            return {name: self._from_query(name, values) for name, values in query.items()} | {self.bytes: body}
+        if not isinstance(body, bytes):
+            raise Invalid(f"{self.verb.name} takes no bytes.")
         try:
             sent = from_json(body) if body.strip() else {}
         except ValueError as error:
@@ -107,6 +113,8 @@ class Call:
 
     def _checked(self, name: str, value: Any) -> Any:
         self._known(name)
+        if name == self.bytes:
+            return value
         try:
             return self.types[name].validate_python(value)
         except ValidationError as error:
@@ -123,7 +131,7 @@ class Router:
         self.mlex = mlex
         self.calls = [Call(verb, verb.route) for verb in table(type(mlex)).values() if verb.route]
 
-    async def answer(self, method: str, path: str, query: Query, body: bytes) -> Answer:
+    async def answer(self, method: str, path: str, query: Query, body: bytes | Piece) -> Answer:
         """Find the verb and call it."""
         path = "/" + path.strip("/")
         fitting = [(call, match) for call in self.calls if (match := call.pattern.fullmatch(path))]

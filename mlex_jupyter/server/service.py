@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, MlexError, Unavailable, of_system
+from mlex_jupyter.pieces import Piece
 from mlex_jupyter.server.config import settings_from
 from mlex_jupyter.server.http import Answer, Router, as_answer
 from mlex_jupyter.server.pictures import picture_of
@@ -37,7 +38,7 @@ class Service:
         mlex.store.version()
         return cls(mlex)
 
-    async def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], body: bytes) -> Answer:
+    async def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], body: bytes | Piece) -> Answer:
         """Whatever is asked, there is an answer: the result, or a Problem in words."""
         try:
             if method == "GET" and (picture := await picture_of(self.mlex, path, query)):

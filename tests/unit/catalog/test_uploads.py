@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import zarr
 
+from mlex_jupyter import pieces
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Invalid, NotFound, Unavailable
+from mlex_jupyter.pieces import Piece
 from mlex_jupyter.types import Upload, UploadFile, checked
 
 module = import_module("mlex_jupyter.catalog.uploads")  # the package's own `uploads` is the verb
@@ -30,7 +32,7 @@ def volume(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIECE", 1000)
+    monkeypatch.setattr(pieces, "PIECE", 1000)
 
 
 async def begun(mlex: Mlex, path: Path) -> Upload:
@@ -47,7 +49,7 @@ async def test_an_uploaded_file_is_a_dataset_in_the_home(mlex: Mlex, volume: Pat
 
 async def test_a_folder_keeps_its_files_where_they_were(mlex: Mlex, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 99, (4, 16, 16), dtype="uint8")
-    zarr.save_array(tmp_path / "scan.zarr", values)
+    zarr.create_array(tmp_path / "scan.zarr", data=values)
     dataset = await mlex.upload(str(tmp_path / "scan.zarr"))
     assert np.array_equal(np.asarray(zarr.open_array(dataset.uri)), values)
 
@@ -58,12 +60,12 @@ async def test_an_upload_that_broke_off_goes_on_where_it_stopped(
     sent: list[int] = []
     send = mlex.all_uploads.take
 
-    async def break_off(upload_id: str, path: str, offset: int, piece: bytes) -> UploadFile:
+    async def break_off(upload_id: str, path: str, offset: int, piece: bytes | Piece, **more: bool) -> UploadFile:
         if len(sent) == 3:
             sent.append(-1)
             raise ConnectionError("gone")
         sent.append(offset)
-        return await send(upload_id, path, offset, piece)
+        return await send(upload_id, path, offset, piece, **more)
 
     monkeypatch.setattr(mlex.all_uploads, "take", break_off)
     with pytest.raises(ConnectionError):
@@ -228,6 +230,43 @@ async def test_an_id_that_is_none_finds_nothing(mlex: Mlex, name: str) -> None:
     for ask in (mlex.upload_so_far, mlex.finish_upload, mlex.discard_upload):
         with pytest.raises(NotFound):
             await ask(name)
+
+
+async def test_many_small_files_come_in_one_piece(mlex: Mlex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, int]] = []
+    send = mlex.all_uploads.take
+
+    async def note(upload_id: str, path: str, offset: int, piece: bytes | Piece, **more: bool) -> UploadFile:
+        assert isinstance(piece, Piece)
+        sent.append((path, piece.size))
+        return await send(upload_id, path, offset, piece, **more)
+
+    monkeypatch.setattr(mlex.all_uploads, "take", note)
+    values = np.random.default_rng(0).integers(0, 99, (64, 16, 16), dtype="uint8")
+    zarr.create_array(tmp_path / "scan.zarr", data=values, chunks=(1, 16, 16))
+    (tmp_path / "scan.zarr" / "empty").touch()
+    dataset = await mlex.upload(str(tmp_path / "scan.zarr"))
+    here = {file.relative_to(tmp_path / "scan.zarr") for file in (tmp_path / "scan.zarr").rglob("*")}
+    assert len(here) > 64
+    assert {file.relative_to(dataset.uri) for file in Path(dataset.uri).rglob("*")} == here
+    assert np.array_equal(np.asarray(zarr.open_array(dataset.uri)), values)
+    assert len(sent) == 1
+
+
+async def test_a_piece_goes_into_the_files_that_follow_only_when_it_says_so(mlex: Mlex) -> None:
+    sizes = {"scan/a": 3, "scan/b": 0, "scan/c": 4}
+    upload = await mlex.begin_upload("scan", tuple(UploadFile(path=path, size=size) for path, size in sizes.items()))
+    with pytest.raises(Invalid, match="beyond"):
+        await mlex.send_piece(upload.id, "scan/a", 0, b"aaacc")
+    with pytest.raises(Invalid, match="beyond"):
+        await mlex.send_piece(upload.id, "scan/a", 0, b"aaaccccd", following=True)
+    assert (await mlex.upload_so_far(upload.id)).received == 0
+    last = await mlex.send_piece(upload.id, "scan/a", 0, b"aaacc", following=True)
+    assert (last.path, last.received) == ("scan/c", 2)
+    last = await mlex.send_piece(upload.id, "scan/a", 2, b"?????", following=True)
+    assert (last.path, last.received) == ("scan/c", 4), "what was there did not change"
+    below = mlex.all_uploads.coming / upload.id / "files" / "scan"
+    assert [(below / name).read_bytes() for name in "abc"] == [b"aaa", b"", b"cc??"]
 
 
 async def test_what_nobody_sent_to_for_a_week_is_forgotten(mlex: Mlex, volume: Path) -> None:
