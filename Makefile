@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test dev check lint types floors typescript format soak bench schema docs wheel clean system
+.PHONY: help lab test dev check lint types floors typescript format soak bench bench-learn schema docs wheel clean system
 MAKEFLAGS += --no-print-directory
 
 # What has been made leaves a stamp, so that only what changed is made again.
@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHARED := -n2 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 lab: $(MADE)/link ## Open JupyterLab on the guided notebook (ARGS=--no-browser for a server only)
 	@tools/setup.sh lab $(ARGS)
@@ -58,6 +58,9 @@ soak: $(MADE)/link system ## Run the large count: a thousand kills
 bench: $(MADE)/link ## Measure, each figure beside its baseline
 	@python -m tests.bench $(ARGS)
 
+bench-learn: $(MADE)/link ## Measure prediction beside the best that the machine can do, and beside others
+	@OMP_NUM_THREADS=1 python -m tests.bench.learn $(ARGS)
+
 schema: node_modules/.made ## Write the OpenAPI document and the TypeScript types anew
 	@python -m mlex_jupyter.server.openapi > server_extension/openapi.json
 	@jlpm schema
@@ -82,7 +85,7 @@ $(MADE)/venv:
 $(MADE)/env: $(MADE)/venv pyproject.toml constraints.txt $(wildcard server_extension/jupyter-config/*/*.json)
 	@echo "· Python packages (some minutes the first time)"
 	@rm -rf $(LINK)
-	@SKIP_JUPYTER_BUILDER=1 pip install -qq -c constraints.txt -e '.[lab,learn,dlsia,postgres,tiff,hdf5,s3,tiled]' --group dev
+	@SKIP_JUPYTER_BUILDER=1 pip install -qq -c constraints.txt -e '.[lab,learn,openvino,dlsia,postgres,tiff,hdf5,s3,tiled]' --group dev
 	@pip install -qq -c constraints.txt --no-deps dlsia qlty
 	@tools/setup.sh quiet-lab
 	@touch $@

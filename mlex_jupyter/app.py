@@ -12,6 +12,7 @@ from mlex_jupyter.facade.experiments import ExperimentVerbs
 from mlex_jupyter.facade.ingest import IngestVerbs
 from mlex_jupyter.facade.jobs import JobVerbs
 from mlex_jupyter.facade.labels import LabelVerbs
+from mlex_jupyter.facade.predictions import PredictionVerbs
 from mlex_jupyter.facade.rules import RuleVerbs
 from mlex_jupyter.facade.system import SystemVerbs
 from mlex_jupyter.facade.uploads import UploadVerbs
@@ -22,6 +23,7 @@ class Mlex(
     DataVerbs,
     UploadVerbs,
     LabelVerbs,
+    PredictionVerbs,
     ZooVerbs,
     IngestVerbs,
     JobVerbs,

@@ -64,6 +64,7 @@ def _sshfs() -> str | None:
 MISSING: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "dlsia": lambda: _module("torch", "dlsia", "qlty"),
+    "openvino": lambda: _module("openvino"),
     "hosts": _hosts,
     "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
     "mount": _mount,

@@ -72,6 +72,9 @@ class JobVerbs(Parts):
         *,
         data: str,
         version: int | None = None,
+        slices: str | None = None,
+        probabilities: bool = False,
+        trial: bool = False,
         name: str | None = None,
         target: str = "local",
         resources: Resources = Resources(),
@@ -80,8 +83,9 @@ class JobVerbs(Parts):
         key: str | None = None,
         wait: bool = False,
     ) -> Job:
-        """Segment a whole dataset with a finished run or a published model."""
-        task = checked(PredictTask, model=model, version=version, data=data)
+        """Segment a dataset, or some of its slices, with a finished run or a published model."""
+        about = {"slices": slices, "probabilities": probabilities, "trial": trial}
+        task = checked(PredictTask, model=model, version=version, data=data, **about)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})

@@ -108,6 +108,19 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         field("By", "author"),
         field("When", "time", right=True),
     ),
+    "ClassFound": (
+        field("Class", "name"),
+        Column("Share", lambda found: f"{found.fraction:.2%}", right=True),
+        field("Voxels", "voxels", right=True),
+        field("Objects", "objects", right=True),
+        field("Mean size", "mean_size", right=True),
+        field("Median", "median_size", right=True),
+        field("Largest", "largest_size", right=True),
+    ),
+    "SliceFound": (
+        field("Slice", "z", right=True),
+        Column("Uncertainty", lambda found: f"{found.uncertainty:.1%}", right=True),
+    ),
     "SliceBalance": (
         field("Slice", "z", right=True),
         field("Pixels", "counts"),
@@ -349,6 +362,17 @@ FACTS: dict[str, tuple[Column, ...]] = {
         field("imported", "imported"),
     ),
     "FitReport": (Column("", lambda report: _verdict(report)),),
+    "Segmented": (
+        Column("slices", lambda found: len(found.slices)),
+        Column("uncertainty", lambda found: f"{found.uncertainty:.1%}"),
+    ),
+    "Tried": (
+        Column("fit", lambda tried: Lines([f"{check.about}: {check.says}" for check in tried.fit.checks])),
+        field("slice", "z"),
+        Column("uncertainty", lambda tried: f"{tried.uncertainty:.1%}"),
+        field("picture", "picture"),
+        field("run", "run"),
+    ),
     "ZooPage": (
         Column("found", lambda page: f"{'more than ' if page.more_than_total else ''}{page.total}"),
         Column("more", lambda page: f"--past {page.next}" if page.next else ""),

@@ -88,6 +88,8 @@ BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Entry": parameters,
     "FitReport": lambda report: grid(report.checks),
     "ModelReport": lambda report: grid(report.checks),
+    "Segmented": lambda found: grid(found.classes),
+    "Tried": lambda tried: grid(tried.classes),
     "Quality": lambda found: grid(qualities.notable(found)),
     "ZooPage": lambda page: grid(page.entries) if page.entries else None,
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +24,7 @@ NEAR = 1e-5
 GAIN = 1.05
 """So many times faster, or it is not worth another library's rounding."""
 KEPT = 4
+REPORTS = "openvino_telemetry"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -54,9 +57,10 @@ class OpenVino:
     name = "openvino"
 
     def __init__(self, network: nn.Module, multiple: int) -> None:
-        import openvino
+        with silent():
+            import openvino
 
-        channels = next(iter(network.parameters())).shape[1]
+        channels = channels_of(network)
         side = tiles.up_to(CONVERTED, multiple)
         self._core = openvino.Core()
         with torch.inference_mode():
@@ -86,6 +90,19 @@ class OpenVino:
         return self._compiled[shape]
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep OpenVINO from loading what reports its use over the network; without it it uses a stand-in of its own."""
+    if "openvino" in sys.modules:
+        yield
+        return
+    sys.modules[REPORTS] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[REPORTS]
+
+
 def openvino(network: nn.Module, multiple: int) -> OpenVino | str:
     """The network in OpenVINO, or why it cannot be."""
     try:
@@ -105,7 +122,7 @@ def faster(network: nn.Module, multiple: int, threads_device: torch.device) -> t
     other = openvino(network, multiple)
     if isinstance(other, str):
         return plain, f"torch computes; OpenVINO does not, since {other}"
-    channels = next(iter(network.parameters())).shape[1]
+    channels = channels_of(network)
     side = tiles.up_to(PROBE, multiple)
     probe_BCYX = np.random.default_rng(0).normal(size=(1, channels, side, side)).astype(np.float32)
     try:

@@ -48,5 +48,3 @@ def flow(
         finally:
             for _, unread in coming:
                 unread.cancel()
-            for unwritten in going:
-                unwritten.cancel()

@@ -37,7 +37,7 @@ from mlex_jupyter.learn.segmenter import Found, Segmenter, load_network, weights
 from mlex_jupyter.learn.tally import Tally, means
 from mlex_jupyter.learn.tiles import Fit, fit_for
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.types import Dataset, PredictTask, Result, Segmented, Trained, now, range_of
+from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Segmented, Trained, now, range_of
 
 SAY_S = 0.2
 PICTURE_S = 5.0
@@ -231,7 +231,9 @@ class Prediction:
         step = max(1, max(values_YX.shape) // 512)
         image_YX, small = raw_YX[::step, ::step].astype(np.float32), values_YX[::step, ::step]
         nothing = np.zeros_like(small)
-        write_whole(place, picture.picture(image_YX, nothing, small, self.model.classes), durable=False)
+        drawn = picture.picture(image_YX, nothing, small, self.model.classes)
+        write_whole(place, drawn, durable=False)
+        write_whole(self.attempt.path / "picture.png", drawn, durable=False)
         self.attempt.emit("picture", z=z, path=f"pictures/{place.name}", done=self.tally.done, total=len(self.scope))
         for old in sorted(place.parent.glob("slice-*.png"), key=lambda one: one.stat().st_mtime)[:-PICTURES]:
             old.unlink()
@@ -252,12 +254,20 @@ class Prediction:
         write_whole(self.folder / "segmented.json", found.model_dump_json())
         shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
         self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
+        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": _metrics(found), "outputs": self._outputs()}
+        if self.task.trial:
+            return Result(**about)
         return Result(
-            attempt=self.attempt.number,
-            metrics=_metrics(found),
+            **about,
             dataset=self._dataset("values", tags=("prediction",), classes=self.model.classes),
             datasets=tuple(self._dataset(part, tags=(PARTS[part],)) for part in self._parts() if part != "values"),
         )
+
+    def _outputs(self) -> tuple[Output, ...]:
+        source = (self.data.id, self.model.source or self.model.architecture)
+        table = Output(kind="file", name="Classes and slices", ref="segmented.json", derived_from=source)
+        drawn = Output(kind="picture", name="A slice as it was segmented", ref="picture.png", derived_from=source)
+        return (drawn, table) if (self.attempt.path / drawn.ref).exists() else (table,)
 
     def _dataset(self, part: str, **about: Any) -> Dataset:
         job, array = self.attempt.job, self.images[part].finest
@@ -285,5 +295,4 @@ class Prediction:
 def _metrics(found: Segmented) -> dict[str, float]:
     fractions = {f"fraction/{one.name}": round(one.fraction, 6) for one in found.classes}
     objects = {f"objects/{one.name}": float(one.objects) for one in found.classes}
-    mean = sum(one.uncertainty for one in found.slices) / len(found.slices)
-    return fractions | objects | {"uncertainty": round(mean, 6)}
+    return fractions | objects | {"uncertainty": found.uncertainty}

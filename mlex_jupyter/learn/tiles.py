@@ -209,6 +209,11 @@ def fit_for(network: nn.Module, builder: str, params: Params, device: torch.devi
     return Fit(multiple, halo_of(builder, params, network, channels), math.isqrt(pixels))
 
 
+def _same(given: Any, made: Tensor) -> bool:
+    """Whether a layer gives what it was given: a ReLU in place, or one that was folded away."""
+    return bool(given) and isinstance(given[0], Tensor) and given[0].data_ptr() == made.data_ptr()
+
+
 def bytes_per_pixel(network: nn.Module, multiple: int, device: torch.device) -> float:
     """What a forward pass needs for each pixel: half of all that its layers give, since most is let go of early."""
     side = up_to(32, multiple)
@@ -216,7 +221,7 @@ def bytes_per_pixel(network: nn.Module, multiple: int, device: torch.device) -> 
 
     def count(module: nn.Module, given: Any, made: Any) -> None:
         nonlocal total
-        if isinstance(made, Tensor):
+        if isinstance(made, Tensor) and not _same(given, made):
             total += made.numel() * made.element_size()
 
     leaves = [module for module in network.modules() if not any(True for _ in module.children())]

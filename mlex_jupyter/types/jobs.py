@@ -41,6 +41,8 @@ class PredictTask(Record):
     """Only these: `10`, or `10:40`; left out, all."""
     probabilities: bool = False
     """Keep the probability of every class, too."""
+    trial: bool = False
+    """Only look at what comes out: no dataset is made of it."""
 
 
 class RunTask(Record):

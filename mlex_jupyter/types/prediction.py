@@ -7,26 +7,29 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from mlex_jupyter.types.base import Record
+from mlex_jupyter.types.zoo import FitReport
 
-SLICES = r"(all|\d{1,9}|\d{0,9}:\d{0,9})"
+SLICES = r"(all|middle|\d{1,9}|\d{0,9}:\d{0,9})"
 
 
 def _some_slices(text: str) -> str:
     import re
 
     if not re.fullmatch(SLICES, text):
-        raise ValueError("say a slice, as 10, a range, as 10:40, or all")
+        raise ValueError("say a slice, as 10, a range, as 10:40, all or middle")
     return text
 
 
 Slices = Annotated[str, AfterValidator(_some_slices), Field(json_schema_extra={"pattern": f"^{SLICES}$"})]
-"""Some slices of a volume: `10`, `10:40` (40 is not among them), `:40`, `10:`, `all`."""
+"""Some slices of a volume: `10`, `10:40` (40 is not among them), `:40`, `10:`, `all`, `middle`."""
 
 
 def range_of(slices: str | None, depth: int) -> range:
     """The slices that are meant, of a volume with so many; empty where it has none of them."""
     if slices in (None, "all"):
         return range(depth)
+    if slices == "middle":
+        return range(depth // 2, depth // 2 + 1)
     begin, colon, end = str(slices).partition(":")
     first = int(begin or 0)
     return range(first, min(depth, int(end or depth) if colon else first + 1))
@@ -56,7 +59,24 @@ class SliceFound(Record):
 
 
 class Segmented(Record):
-    """`segmented.json` of a prediction: what its table and its suggestions are read from."""
+    """`segmented.json` of a prediction: what there is of each class, and how sure each slice is."""
 
     classes: tuple[ClassFound, ...]
     slices: tuple[SliceFound, ...]
+
+    @property
+    def uncertainty(self) -> float:
+        """The mean over the slices."""
+        return round(sum(one.uncertainty for one in self.slices) / len(self.slices), 6)
+
+
+class Tried(Record):
+    """What a network makes of one slice."""
+
+    fit: FitReport
+    run: str
+    z: int
+    uncertainty: float
+    classes: tuple[ClassFound, ...]
+    picture: str
+    """Where in the home a picture is: the slice, and beside it what was found."""
