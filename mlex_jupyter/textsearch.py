@@ -1,9 +1,8 @@
 """Words in many rows, found quickly: FTS5 in SQLite, a tsvector in PostgreSQL, one expression for both.
 
 A table that is searched has two columns: `number`, whose order is the order of the results (the smallest is the best),
-and `tokens`, its words and facets. The index is kept by the database itself. Results come in the order of `number`,
-so that a page of a word that stands in every row ends after as many rows as the page has; what is compared by size
-stays in columns of its own.
+and `tokens`, its words and facets. The index is kept by the database itself. A page costs little whether its words are
+rare or stand in every row; what is compared by size, and other orders, are in columns beside.
 """
 
 from __future__ import annotations
@@ -11,14 +10,41 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import DDL, Connection, Select, Table, bindparam, column, event, literal_column, select, table, text
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    column,
+    event,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    table,
+    text,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 WORD = re.compile(r"[^\W_]+")
 LONGEST = 40
+NEAR = 1000
+"""So many rows beyond a page are looked at one by one before the index is asked."""
+NEAR_COUNTED = 3000
+"""The same where rows are counted."""
 
 
 # ---------------------------------------------------------------- what is looked for
@@ -120,24 +146,130 @@ def searched(found: Table) -> Table:
     return found
 
 
-def matching(tx: Connection, found: Table, wanted: Expression, *columns: Any) -> Select[Any]:
-    """A query for these columns of the rows that are meant, the best first."""
+@dataclass(frozen=True)
+class Order:
+    """The columns by which rows stand in a list, and what they hold in the last row that was seen."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    descending: bool = False
+    past: tuple[Any, ...] | None = None
+
+    def after(self) -> list[ColumnElement[bool]]:
+        """That a row comes after the last one."""
+        if self.past is None:
+            return []
+        several = len(self.columns) > 1
+        here: Any = tuple_(*self.columns) if several else self.columns[0]
+        there: Any = tuple_(*self.past) if several else self.past[0]
+        return [here < there if self.descending else here > there]
+
+    def by(self, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """An ORDER BY of columns that hold the same as its own."""
+        return [column.desc() if self.descending else column.asc() for column in columns]
+
+
+def first(
+    tx: Connection, found: Table, wanted: Expression | None, order: Order, limit: int, *where: ColumnElement[bool]
+) -> Sequence[Row[Any]]:
+    """The first rows that are meant, in any order, be they common or rare; all are where nothing is wanted.
+
+    The rows that come next in the order are looked at one by one: what is common fills a page there. Where it does
+    not, the index says which rows are meant at all, and those are sorted.
+    """
+    if wanted is None:
+        plain = [column for column in found.c if column.name != "tokens"]  # which an index may have, too
+        rows = select(*plain).where(*order.after(), *where).order_by(*order.by(order.columns))
+        return tx.execute(rows.limit(limit)).all()
+    if _is_own(tx, found, order):
+        own = replace(order, columns=(literal_column(f"{found.name}_words.rowid"),))
+        streamed = meant(tx, found, wanted, *found.c).where(*own.after(), *where).order_by(*own.columns)
+        return tx.execute(streamed.limit(limit)).all()
+    few = _near(tx, found, wanted, order, NEAR + limit, where)
+    columns = [few.selected_columns[one.name] for one in order.columns]
+    near = tx.execute(few.order_by(*order.by(columns)).limit(limit)).all()
+    if len(near) == limit:
+        return near
+    # Terms instead of columns, so that no planner goes along the order once more.
+    terms = [(column + column.type.python_type()).label(f"by_{column.name}") for column in order.columns]
+    listed: Select[Any] = meant(tx, found, wanted, found.c.number, *terms).where(*order.after(), *where)
+    if tx.dialect.name == "postgresql":
+        kept = listed.cte("kept").prefix_with("MATERIALIZED")
+        listed, terms = select(kept.c.number), [kept.c[term.name] for term in terms]
+    best = listed.order_by(*order.by(terms)).limit(limit).subquery()
+    query = select(found).join(best, best.c.number == found.c.number).order_by(*order.by(order.columns))
+    return tx.execute(query).all()
+
+
+def count(tx: Connection, found: Table, wanted: Expression, most: int, *where: ColumnElement[bool]) -> tuple[int, bool]:
+    """How many rows are meant; above `most` it is that, and True."""
+    order = Order((found.c.number,))
+    if not _is_own(tx, found, order):
+        near = _near(tx, found, wanted, order, NEAR_COUNTED, where).limit(most + 1)
+        if tx.execute(select(func.count()).select_from(near.subquery())).scalar_one() > most:
+            return most, True
+    some = meant(tx, found, wanted, literal_column("1")).where(*where).limit(most + 1).subquery()
+    total = int(tx.execute(select(func.count()).select_from(some)).scalar_one())
+    return min(total, most), total > most
+
+
+def free_numbers(tx: Connection, found: Table, numbers: Sequence[int]) -> list[int]:
+    """For each new row its number, or the next smaller that is free: of two in one moment the later is the newer."""
+    taken = set(tx.execute(select(found.c.number).where(found.c.number.in_(numbers))).scalars())
+    free = []
+    for number in numbers:
+        while number in taken:
+            number -= 1
+            if tx.execute(select(found.c.number).where(found.c.number == number)).first():
+                taken.add(number)
+        taken.add(number)
+        free.append(number)
+    return free
+
+
+def _is_own(tx: Connection, found: Table, order: Order) -> bool:
+    """Whether the index itself gives the rows in this order, so that a page costs as much as it has rows."""
+    return tx.dialect.name == "sqlite" and order.columns == (found.c.number,) and not order.descending
+
+
+def _near(
+    tx: Connection, found: Table, wanted: Expression, order: Order, number: int, where: Sequence[ColumnElement[bool]]
+) -> Select[Any]:
+    """Those that are meant among the next rows in an order."""
+    said = and_(held(tx, found, wanted), *where).label("said")
+    near = select(found, said).where(*order.after()).order_by(*order.by(order.columns)).limit(number).subquery()
+    return select(*(near.c[column.name] for column in found.c)).where(near.c.said)
+
+
+def meant(tx: Connection, found: Table, wanted: Expression | None, *columns: Any) -> Select[Any]:
+    """All rows that are meant, by way of the index."""
+    if wanted is None:
+        return select(*columns)
     if tx.dialect.name == "sqlite":
         index = table(f"{found.name}_words", column("rowid"))
-        return (
-            select(*columns)
-            .select_from(index.join(found, found.c.number == index.c.rowid))
-            .where(text(f"{index.name} MATCH :wanted").bindparams(bindparam("wanted", _fts5(wanted), unique=True)))
-            .order_by(index.c.rowid)
-        )
-    said = text("words @@ CAST(:wanted AS tsquery)").bindparams(bindparam("wanted", _tsquery(wanted), unique=True))
-    return select(*columns).select_from(found).where(said).order_by(found.c.number)
+        said = text(f"{index.name} MATCH :wanted").bindparams(bindparam("wanted", _fts5(wanted), unique=True))
+        return select(*columns).select_from(index.join(found, found.c.number == index.c.rowid)).where(said)
+    return select(*columns).select_from(found).where(_in_words(wanted))
 
 
-def after(tx: Connection, found: Table, number: int) -> Any:
-    """The condition that a row comes after this one, in the words that the index understands."""
-    place = literal_column(f"{found.name}_words.rowid") if tx.dialect.name == "sqlite" else found.c.number
-    return place > number
+def held(tx: Connection, found: Table, wanted: Expression) -> ColumnElement[bool]:
+    """That a row is meant, for rows that are looked at one by one."""
+    return _in_tokens(found.c.tokens, wanted) if tx.dialect.name == "sqlite" else _in_words(wanted)
+
+
+def _in_words(wanted: Expression) -> ColumnElement[bool]:
+    return literal_column("words").bool_op("@@")(cast(_tsquery(wanted), TSQUERY))
+
+
+def _in_tokens(tokens: ColumnElement[str], wanted: Expression) -> ColumnElement[bool]:
+    match wanted:
+        case Term(token, begins):
+            return func.instr(" " + tokens + " ", f" {token}" if begins else f" {token} ") > 0
+        case All(parts):
+            return and_(true(), *(_in_tokens(tokens, part) for part in parts))
+        case Either(parts):
+            return or_(false(), *(_in_tokens(tokens, part) for part in parts))
+        case But(first, second):
+            return and_(_in_tokens(tokens, first), not_(_in_tokens(tokens, second)))
 
 
 def _fts5(wanted: Expression) -> str:

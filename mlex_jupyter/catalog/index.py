@@ -1,4 +1,4 @@
-"""The index of datasets: columns, and terms (words, tags, notes, parents), by which they are found quickly.
+"""The index of datasets: the words and facets by which they are found quickly, and columns in which they are counted.
 
 It repeats what the records say. Rows that an older version wrote, or that were put back from job folders, are
 indexed when somebody searches next.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -18,27 +18,25 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
-    exists,
-    false,
     func,
     insert,
     literal,
     select,
-    tuple_,
     union_all,
     update,
 )
 
-from mlex_jupyter.store.tables import dataset_terms, datasets
+from mlex_jupyter import textsearch
+from mlex_jupyter.store.tables import dataset_index, dataset_terms, datasets
+from mlex_jupyter.textsearch import All, Expression, Order, Term, facet, words
 from mlex_jupyter.types import DataOrder, Dataset, Facets
 
-VERSION = 1
-WORD = re.compile(r"[^\W_]+")
+VERSION = 2
+FIRST = 1 << 52
 PART = re.compile(r"\d+|[^\W\d_]+")
-LAST = "\U0010ffff"
-COMMON = 2000
-"""A beginning that more words have than this is checked dataset by dataset, rarer ones by their list."""
-MOST_TERMS = 400
+MOST_WORDS = 400
+COUNTED = 2000
+"""Only so many of those that are found are counted by their sorts."""
 FACETS_AT_MOST = 50
 AT_ONCE = 500
 
@@ -67,14 +65,26 @@ def index(tx: Connection, *found: Dataset) -> None:
     if found:
         columns = [{"row": dataset.id, **columns_of(dataset)} for dataset in found]
         tx.execute(update(datasets).where(datasets.c.id == bindparam("row")), columns)
-        tx.execute(delete(dataset_terms).where(dataset_terms.c.dataset.in_([dataset.id for dataset in found])))
+        forget(tx, *(dataset.id for dataset in found))
         index_new(tx, *found)
 
 
 def index_new(tx: Connection, *found: Dataset) -> None:
-    """Write the terms of datasets whose rows have been added with their columns."""
-    terms = [(dataset.id, field, term) for dataset in found for field, term in _terms(dataset)]
-    tx.execute(insert(dataset_terms), [{"dataset": one, "field": field, "term": term} for one, field, term in terms])
+    """Write the index of datasets whose rows have been added with their columns."""
+    numbers = textsearch.free_numbers(tx, dataset_index, [_number(dataset) for dataset in found])
+    rows = [
+        {"number": number, "dataset": one.id, "name": one.name, "nbytes": one.nbytes, "tokens": _tokens(one)}
+        for number, one in zip(numbers, found, strict=True)
+    ]
+    tx.execute(insert(dataset_index), rows)
+    terms = [
+        {"dataset": one.id, "field": field, "term": term}
+        for one in found
+        for field, terms in (("tag", one.tags), ("meta", _notes(one)))
+        for term in dict.fromkeys(terms)
+    ]
+    if terms:
+        tx.execute(insert(dataset_terms), terms)
 
 
 def columns_of(dataset: Dataset) -> dict[str, Any]:
@@ -82,9 +92,10 @@ def columns_of(dataset: Dataset) -> dict[str, Any]:
     return dataset.model_dump(include={"owner", "reader", "dtype", "axes", "nbytes"}) | {"indexed": VERSION}
 
 
-def forget(tx: Connection, dataset_id: str) -> None:
-    """Remove the terms of a dataset."""
-    tx.execute(delete(dataset_terms).where(dataset_terms.c.dataset == dataset_id))
+def forget(tx: Connection, *ids: str) -> None:
+    """Remove datasets from the index."""
+    tx.execute(delete(dataset_index).where(dataset_index.c.dataset.in_(ids)))
+    tx.execute(delete(dataset_terms).where(dataset_terms.c.dataset.in_(ids)))
 
 
 def behind(tx: Connection) -> bool:
@@ -100,21 +111,27 @@ def catch_up(tx: Connection) -> bool:
     return len(found) == AT_ONCE
 
 
-def _terms(dataset: Dataset) -> set[tuple[str, str]]:
-    notes = [f"{key}={value}" for key, value in dataset.meta.items()]
-    said = (dataset.name, *dataset.tags, PurePath(dataset.uri).name, dataset.description, *notes)
-    words = list(dict.fromkeys(word for text in said for word in _words(text)))
-    return {
-        *(("word", word) for word in words[:MOST_TERMS]),
-        *(("tag", tag) for tag in dataset.tags),
-        *(("meta", note) for note in notes),
-        *(("parent", parent) for parent in dataset.derived_from),
-    }
+def _number(dataset: Dataset) -> int:
+    return FIRST - int(1e6 * dataset.created.timestamp())
+
+
+def _notes(dataset: Dataset) -> list[str]:
+    return [f"{key}={value}" for key, value in dataset.meta.items()]
+
+
+def _tokens(dataset: Dataset) -> str:
+    said = (dataset.name, *dataset.tags, PurePath(dataset.uri).name, dataset.description, *_notes(dataset))
+    found = list(dict.fromkeys(word for text in said for word in _words(text)))[:MOST_WORDS]
+    found += [facet(kind, getattr(dataset, kind) or "") for kind in ("reader", "dtype", "axes", "owner")]
+    found += [facet("tag", tag) for tag in dataset.tags]
+    found += [facet("meta", note) for note in _notes(dataset)] + [facet("key", key) for key in dataset.meta]
+    found += [facet("parent", parent) for parent in dataset.derived_from]
+    return " ".join(sorted(set(found)))
 
 
 def _words(text: str) -> Iterator[str]:
     """`Scan042_wet` is scan042, wet, scan and 042."""
-    for word in WORD.findall(text.casefold()):
+    for word in words(text):
         yield word
         parts = PART.findall(word)
         if len(parts) > 1:
@@ -128,40 +145,54 @@ def search(
     tx: Connection, wanted: Wanted, order: DataOrder = DataOrder.NEWEST, past: str | None = None, limit: int = 100
 ) -> list[Dataset]:
     """A page of the datasets that are wanted: those that come after the one with the id `past`."""
-    columns, descending = ORDERS[order]
-    query = select(datasets.c.record).where(*_conditions(tx, wanted)).limit(limit)
-    query = query.order_by(*(column.desc() if descending else column.asc() for column in columns))
+    asked = _asked(tx, wanted)
+    if asked is None:
+        return []
+    here = ORDERS[order]
     if past is not None:
-        last = tx.execute(select(*columns).where(datasets.c.id == past)).one()
-        here, there = tuple_(*columns), tuple_(*last)
-        query = query.where(here < there if descending else here > there)
-    return [Dataset.model_validate(record) for record in tx.execute(query).scalars()]
+        last = tx.execute(select(*here.columns).where(dataset_index.c.dataset == past)).one()
+        here = replace(here, past=tuple(last))
+    ids = [row.dataset for row in textsearch.first(tx, dataset_index, asked[0], here, limit, *asked[1])]
+    records = select(datasets.c.id, datasets.c.record).where(datasets.c.id.in_(ids))
+    found = {row.id: row.record for row in tx.execute(records)}
+    return [Dataset.model_validate(found[one]) for one in ids]
 
 
-ORDERS: dict[DataOrder, tuple[tuple[ColumnElement[Any], ...], bool]] = {
-    DataOrder.NEWEST: ((datasets.c.created, datasets.c.id), True),
-    DataOrder.NAME: ((datasets.c.name,), False),
-    DataOrder.SIZE: ((datasets.c.nbytes, datasets.c.id), True),
+ORDERS = {
+    DataOrder.NEWEST: Order((dataset_index.c.number,)),
+    DataOrder.NAME: Order((dataset_index.c.name,)),
+    DataOrder.SIZE: Order((dataset_index.c.nbytes, dataset_index.c.number), descending=True),
 }
 
 
 def facets(tx: Connection, wanted: Wanted) -> Facets:
-    """How many of those that are wanted there are of each sort."""
-    conditions, terms = _conditions(tx, wanted), dataset_terms
+    """How many of those that are wanted there are of each sort; where they are very many, among some of them."""
+    asked = _asked(tx, wanted)
+    if asked is None:
+        return Facets(total=0)
+    terms, expression, conditions = dataset_terms, *asked
     columns = [datasets.c[name] for name in COLUMNS.values()]
-    found = select(datasets.c.id, *columns).where(*conditions).cte("found")  # looked for once, counted in several ways
+    everything = expression is None and not conditions
+    some = textsearch.meant(tx, dataset_index, expression, dataset_index.c.dataset).where(*conditions)
+    chosen = select(datasets.c.id, *columns)
+    if not everything:
+        listed = some.limit(COUNTED).subquery()
+        chosen = chosen.join(listed, listed.c.dataset == datasets.c.id)
+    found = chosen.cte("found")  # looked for once, counted in several ways
     counted: list[Select[Any]] = [select(literal("total"), literal(""), func.count()).select_from(found)]
     for title, name in COLUMNS.items():
-        column = found.c[name] if conditions else datasets.c[name]
+        column = datasets.c[name] if everything else found.c[name]
         counted.append(_counted(title, select(column.label("value")).where(column.is_not(None))))
     for title, field in TERMS.items():
         those = select(terms.c.term.label("value")).where(terms.c.field == field)
-        counted.append(_counted(title, those.join(found, terms.c.dataset == found.c.id) if conditions else those))
+        counted.append(_counted(title, those if everything else those.join(found, terms.c.dataset == found.c.id)))
     counts: dict[str, dict[str, int]] = {}
     for title, value, count in tx.execute(union_all(*counted)):
         counts.setdefault(title, {})[value] = count
     total = counts.pop("total")[""]
-    return Facets(total=total, **{title: _most_frequent(values) for title, values in counts.items()})
+    more = not everything and total == COUNTED
+    sorts = {title: _most_frequent(values) for title, values in counts.items()}
+    return Facets(total=total, more_than_total=more, **sorts)
 
 
 COLUMNS = {"readers": "reader", "dtypes": "dtype", "axes": "axes", "owners": "owner"}
@@ -180,39 +211,29 @@ def _most_frequent(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _conditions(tx: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def _asked(tx: Connection, wanted: Wanted) -> tuple[Expression | None, list[ColumnElement[bool]]] | None:
+    """What is looked for in the index, and what names must be like; None where nothing can be meant."""
+    terms: list[Expression] = []
+    patterns: list[ColumnElement[bool]] = []
     for word in wanted.query.split():
         if "*" in word or "?" in word:
             if word.strip("*"):
-                conditions.append(func.lower(datasets.c.name).like(_like(word), escape="\\"))
+                patterns.append(_like(tx, word))
+        elif parts := words(word):
+            terms += [Term(part, begins=True) for part in parts]
         else:
-            parts = WORD.findall(word.casefold())
-            conditions += [_has(tx, "word", part, beginning=True) for part in parts] or [false()]
-    conditions += [_has(tx, "tag", tag) for tag in wanted.tags]
-    for note in wanted.meta:
-        conditions.append(_has(tx, "meta", note if "=" in note else f"{note}=", beginning="=" not in note))
-    if wanted.derived_from is not None:
-        conditions.append(_has(tx, "parent", wanted.derived_from))
-    for name in ("reader", "dtype", "axes", "owner"):
-        if (value := getattr(wanted, name)) is not None:
-            conditions.append(datasets.c[name] == value)
-    return conditions
+            return None
+    terms += [Term(facet("tag", tag)) for tag in wanted.tags]
+    terms += [Term(facet("meta" if "=" in note else "key", note)) for note in wanted.meta]
+    sorts = {name: getattr(wanted, name) for name in COLUMNS.values()} | {"parent": wanted.derived_from}
+    terms += [Term(facet(kind, value)) for kind, value in sorts.items() if value is not None]
+    return All(tuple(terms)) if terms else None, patterns
 
 
-def _has(tx: Connection, field: str, term: str, *, beginning: bool = False) -> ColumnElement[bool]:
-    """That a dataset has this term. The way to find out is chosen by how many have it."""
-    terms = dataset_terms
-    same = (terms.c.term >= term) & (terms.c.term < term + LAST) if beginning else terms.c.term == term
-    listed = select(terms.c.dataset).where(terms.c.field == field, same)
-    some = listed.limit(COMMON).subquery()
-    if tx.execute(select(func.count()).select_from(some)).scalar_one() < COMMON:
-        return datasets.c.id.in_(listed)
-    return exists().where(terms.c.dataset == datasets.c.id, terms.c.field == field, same)
-
-
-def _like(pattern: str) -> str:
-    """`sand*?` for SQL, with what it would take for signs taken for letters."""
+def _like(tx: Connection, pattern: str) -> ColumnElement[bool]:
+    """That a name is like `sand*?`, whatever its case; what SQL would take for signs are letters."""
     for sign in "\\%_":
         pattern = pattern.replace(sign, "\\" + sign)
-    return pattern.lower().replace("*", "%").replace("?", "_")
+    pattern = pattern.lower().replace("*", "%").replace("?", "_")
+    name = dataset_index.c.name if tx.dialect.name == "sqlite" else func.lower(dataset_index.c.name)
+    return name.like(pattern, escape="\\")

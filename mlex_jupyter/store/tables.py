@@ -66,9 +66,25 @@ dataset_terms = Table(
     "dataset_terms",
     metadata,
     Column("dataset", String, primary_key=True),
-    Column("field", String, primary_key=True),  # word, tag, meta, parent
+    Column("field", String, primary_key=True),  # tag, meta
     Column("term", BYTEWISE, primary_key=True),
     Index("datasets_by_term", "field", "term", "dataset"),
+)
+
+# Datasets as they are searched: the smallest number is the newest. Each order has an index that covers the row.
+dataset_index = searched(
+    Table(
+        "dataset_index",
+        metadata,
+        Column("number", WHOLE, primary_key=True, autoincrement=False),
+        Column("dataset", String, nullable=False, unique=True),
+        Column("name", BYTEWISE, nullable=False),
+        Column("nbytes", BigInteger, nullable=False),
+        Column("tokens", String, nullable=False),
+        Index("dataset_index_by_number", "number", "name", "nbytes", "dataset"),
+        Index("dataset_index_by_name", "name", "number", "nbytes", "dataset"),
+        Index("dataset_index_by_size", "nbytes", "number", "name", "dataset"),
+    )
 )
 
 # Datasets that are not listed any more; registered again, they are what they were.

@@ -71,6 +71,8 @@ class Facets(Record):
     """How many datasets there are of each sort, among those that were asked for; the most frequent first."""
 
     total: int
+    more_than_total: bool = False
+    """Whether there may be more, of which only as many as `total` says are counted."""
     tags: dict[str, int] = {}
     readers: dict[str, int] = {}
     dtypes: dict[str, int] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Table
+from sqlalchemy import LargeBinary, Table
 
 from mlex_jupyter.store.journal import STANDS, Journal, key_of
 from mlex_jupyter.store.tables import jobs, meta, metadata
@@ -100,11 +100,7 @@ def _take_line(new: sqlite3.Connection, table: Table, key: dict[str, Any], row: 
     if row is None:
         new.execute(f"DELETE FROM {table.name} WHERE {where}", named)
         return
-    values = {
-        name: to_json(value).decode() if str(table.c[name].type) == "JSON" and value is not None else value
-        for name, value in row.items()
-        if name in table.c
-    }
+    values = {name: _as_kept(table, name, value) for name, value in row.items() if name in table.c}
     if new.execute(f"SELECT 1 FROM {table.name} WHERE {where}", named).fetchone():
         if table is jobs:  # how it was when it was asked for is older than what is there
             values = {name: values[name] for name in STANDS}
@@ -113,3 +109,13 @@ def _take_line(new: sqlite3.Connection, table: Table, key: dict[str, Any], row: 
             new.execute(f"UPDATE {table.name} SET {changes} WHERE {where}", [*values.values(), *named])
     else:
         _replace(new, table, values)
+
+
+def _as_kept(table: Table, name: str, value: Any) -> Any:
+    """A value of the journal as the database has it."""
+    kind = table.c[name].type
+    if value is None:
+        return None
+    if isinstance(kind, LargeBinary):
+        return bytes.fromhex(value)
+    return to_json(value).decode() if str(kind) == "JSON" else value

@@ -22,7 +22,7 @@ from mlex_jupyter.store import Store
 from mlex_jupyter.store.blobs import Blobs
 from mlex_jupyter.store.tables import Row, aliases, models
 from mlex_jupyter.types import NAME, Code, Job, JobFile, Model, Trained, TrainedOn, ZooPage, invalid, new_id, now
-from mlex_jupyter.zoo import search
+from mlex_jupyter.zoo import index, search
 from mlex_jupyter.zoo.architectures import Architectures
 from mlex_jupyter.zoo.search import Wanted
 
@@ -51,8 +51,8 @@ class Zoo:
         return await self.store.read(lambda tx: search.search(tx, wanted, known, past, limit))
 
     async def _catch_up(self) -> None:
-        if not self._caught_up and await self.store.read(search.behind):
-            while await self.store.write(search.catch_up):
+        if not self._caught_up and await self.store.read(index.behind):
+            while await self.store.write(index.catch_up):
                 pass
         self._caught_up = True
 
@@ -235,7 +235,7 @@ class Zoo:
         model = model.model_copy(update={"version": newest + 1})
         same = model.model_dump(include={"id", "name", "version", "run", "owner", "visibility"})
         tx.execute(insert(models).values(**same, record=_record(model), created=model.created.timestamp()))
-        search.index(tx, model.name)
+        index.index(tx, model.name)
         link(tx, model.id, of_model(model))
         _tell(tx, model, "published", run=model.run)
         return model
@@ -258,7 +258,7 @@ class Zoo:
                 return before
             values = {"record": _record(model), "visibility": model.visibility}
             tx.execute(update(models).where(models.c.id == model.id).values(**values))
-            search.index(tx, model.name)
+            index.index(tx, model.name)
             _tell(tx, model, "edited", fields=sorted(name for name in card if card[name] != getattr(before, name)))
             return model
 
@@ -306,7 +306,7 @@ class Zoo:
                 hint=f"Move it first: mlex alias {model.name} {called} --version N, or remove it with --remove.",
             )
         tx.execute(update(models).where(models.c.id == model.id).values(withdrawn=withdrawn))
-        search.index(tx, model.name)
+        index.index(tx, model.name)
         _tell(tx, model, "restored" if withdrawn is None else "withdrawn")
         return self._model(tx, model.name, model.version)
 

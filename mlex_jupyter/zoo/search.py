@@ -1,41 +1,25 @@
 """Finding models: words, facets and metrics over the newest listed version of each, and architectures after them.
 
-The order is fixed when a model is indexed: the newest first, where a perfect Dice is worth a month. A page is an exact
-name, then names that begin so, then all others; its cursor names the last row that was seen, so that what is published
-meanwhile neither hides nor repeats a line.
+A page is an exact name, then names that begin so, then all others; its cursor names the last row that was seen, so that
+what is published meanwhile neither hides nor repeats a line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
+from mlex_jupyter import textsearch
 from mlex_jupyter.errors import Invalid
-from mlex_jupyter.store.tables import models, zoo_index, zoo_metrics
-from mlex_jupyter.textsearch import (
-    All,
-    But,
-    Either,
-    Expression,
-    Term,
-    after,
-    beginning,
-    facet,
-    matches,
-    matching,
-    tokens,
-)
-from mlex_jupyter.textsearch import words as words_of
-from mlex_jupyter.types import Architecture, Model, ZooEntry, ZooPage
+from mlex_jupyter.store.tables import zoo_index, zoo_metrics
+from mlex_jupyter.textsearch import All, But, Either, Expression, Order, Term, beginning, facet, matches, words
+from mlex_jupyter.types import Architecture, ZooEntry, ZooPage
+from mlex_jupyter.zoo.index import SHARED
 
-VERSION = 1
-MONTH_S = 30 * 86400
-FIRST = 1 << 40
-AT_ONCE = 500
 COUNTED = 1000
 """A total above this is not counted further."""
 COMPARED_AND_COUNTED = 200
@@ -44,13 +28,16 @@ FEW = 1000
 """Up to so many rows that satisfy a metric are looked at one by one; of more, the index finds a page soon."""
 AT_MOST = 1000
 METRIC = re.compile(r"\s*([^<>=]+?)\s*(>=|<=|>|<|=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
-COMPARED = {
+COMPARED: dict[str, Callable[[Any, float], ColumnElement[bool]]] = {
     ">=": lambda column, value: column >= value,
     "<=": lambda column, value: column <= value,
     ">": lambda column, value: column > value,
     "<": lambda column, value: column < value,
     "=": lambda column, value: column == value,
 }
+
+
+Compared = tuple[str, str, float]
 
 
 @dataclass(frozen=True)
@@ -69,98 +56,6 @@ class Wanted:
     kind: Literal["model", "architecture"] | None = None
 
 
-# ---------------------------------------------------------------- writing
-
-
-def index(tx: Connection, name: str) -> None:
-    """Write the index of one model anew, from its newest version that is listed."""
-    forget(tx, [name])
-    newest = models.c.name == name, models.c.withdrawn.is_(None)
-    row = tx.execute(select(models.c.record).where(*newest).order_by(models.c.version.desc()).limit(1)).scalar()
-    if row is not None:
-        put(tx, [Model.model_validate(row)])
-    tx.execute(update(models).where(models.c.name == name).values(indexed=VERSION))
-
-
-def put(tx: Connection, found: Sequence[Model]) -> None:
-    """Add models that are not in the index."""
-    numbered = []
-    there = select(zoo_index.c.number).where(zoo_index.c.number.in_([_number(model) for model in found]))
-    taken = set(tx.execute(there).scalars())
-    for model in found:
-        number = _number(model)
-        while number in taken:
-            number -= 1  # of two in one moment the later is the newer
-            if tx.execute(select(zoo_index.c.number).where(zoo_index.c.number == number)).first():
-                taken.add(number)
-        taken.add(number)
-        numbered.append((number, model))
-    tx.execute(
-        insert(zoo_index),
-        [
-            {"number": number, "name": model.name, "tokens": _tokens(model), "entry": _entry(model)}
-            for number, model in numbered
-        ],
-    )
-    measured = [
-        {"metric": metric, "number": number, "value": value}
-        for number, model in numbered
-        for metric, value in model.metrics.items()
-    ]
-    if measured:
-        tx.execute(insert(zoo_metrics), measured)
-
-
-def forget(tx: Connection, names: Sequence[str]) -> None:
-    """Remove models from the index."""
-    numbers = list(tx.execute(select(zoo_index.c.number).where(zoo_index.c.name.in_(names))).scalars())
-    tx.execute(delete(zoo_metrics).where(zoo_metrics.c.number.in_(numbers)))
-    tx.execute(delete(zoo_index).where(zoo_index.c.number.in_(numbers)))
-
-
-def behind(tx: Connection) -> bool:
-    """Whether there are models that this version has not indexed."""
-    return tx.execute(select(models.c.id).where(models.c.indexed < VERSION).limit(1)).first() is not None
-
-
-def catch_up(tx: Connection) -> bool:
-    """Index some of those that an older version wrote; True while there may be more."""
-    old = models.c.indexed < VERSION
-    records = list(tx.execute(select(models.c.record).where(old).limit(AT_ONCE)).scalars())
-    for model in map(Model.model_validate, records):
-        owned = {"owner": model.owner, "visibility": model.visibility}
-        tx.execute(update(models).where(models.c.id == model.id).values(**owned))
-        index(tx, model.name)
-    return len(records) == AT_ONCE
-
-
-def score(metrics: dict[str, float]) -> float:
-    """How good a model is said to be, between 0 and 1; in the middle where nothing is said."""
-    said = metrics.get("dice", 0.5)
-    return min(1.0, max(0.0, said)) if said == said else 0.5
-
-
-def _number(model: Model) -> int:
-    return FIRST - int(16 * (model.created.timestamp() + MONTH_S * score(model.metrics)))
-
-
-def _tokens(model: Model) -> str:
-    facets = [
-        facet("name", "".join(words_of(model.name))),
-        facet("task", model.task),
-        facet("owner", model.owner),
-        facet("architecture", model.architecture),
-        facet("framework", model.framework),
-        *(facet("tag", tag) for tag in model.tags),
-    ]
-    if model.visibility == "shared":
-        facets.append(SHARED)
-    return tokens(model.name, (model.title, model.description, *model.tags), facets)
-
-
-SHARED = facet("visibility", "shared")
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -173,15 +68,10 @@ def search(
     step, number = _place(past)
     trained = _compared(wanted.metrics)
     networks = [] if trained else _networks(wanted, architectures)
-    steps = _steps(wanted) if wanted.kind != "architecture" else []
-    source = _Few(tx, few) if trained and (few := _few(tx, trained)) is not None else _Many(tx, trained)
-    rows: list[tuple[int, Any]] = []
-    for place in range(step, len(steps)):
-        more = source.rows(steps[place], number if place == step else -1, limit + 1 - len(rows))
-        rows += [(place, row) for row in more]
-        if len(rows) > limit:
-            break
-    total, beyond = source.count(Either(tuple(steps))) if steps else (0, False)
+    steps, either = _steps(wanted)
+    if wanted.kind == "architecture":
+        steps = []
+    rows, total, beyond = _rows(tx, steps, either, trained, (step, number), limit + 1) if steps else ([], 0, False)
     titles = {one.name: one.title for one in architectures}
     entries = [_shown(row.entry, titles) for _, row in rows[:limit]]
     skipped = max(0, number + 1) if step >= len(steps) else 0
@@ -195,59 +85,90 @@ def search(
     return ZooPage(entries=tuple(entries), total=total + len(networks), more_than_total=beyond, next=last)
 
 
+def _rows(
+    tx: Connection,
+    steps: Sequence[Expression],
+    either: Expression,
+    compared: Sequence[Compared],
+    past: tuple[int, int],
+    limit: int,
+) -> tuple[list[tuple[int, Any]], int, bool]:
+    """The next rows, each with its step; how many there are in all, and whether there are more than that."""
+    found, rows = _found(tx, steps, either, compared), list[tuple[int, Any]]()
+    for step in range(past[0], len(steps)):
+        more = found.rows(step, past[1] if step == past[0] else -1, limit - len(rows))
+        rows += [(step, row) for row in more]
+        if len(rows) == limit:
+            break
+    return rows, found.total, found.beyond
+
+
+def _found(
+    tx: Connection, steps: Sequence[Expression], either: Expression, compared: Sequence[Compared]
+) -> _Many | _Few:
+    """The rows that are meant: all of them where they are few, else a way to the first of them."""
+    conditions = [_satisfies(one) for one in compared]
+    step = case(*((textsearch.held(tx, zoo_index, wanted), number) for number, wanted in enumerate(steps)), else_=-1)
+    columns = zoo_index.c.number, step.label("step")
+    for rare in (one for one in compared if _is_rare(tx, one)):
+        joined = zoo_index.join(zoo_metrics, zoo_metrics.c.number == zoo_index.c.number)
+        return _Few(tx, select(*columns).select_from(joined).where(_said(*rare), *conditions))
+    total, beyond = textsearch.count(tx, zoo_index, either, COMPARED_AND_COUNTED if compared else COUNTED, *conditions)
+    if beyond:
+        return _Many(tx, steps, conditions, total)
+    return _Few(tx, textsearch.meant(tx, zoo_index, either, *columns).where(*conditions))
+
+
 class _Many:
-    """The rows that the index finds, compared by their metrics as they come."""
+    """Rows that are looked for page by page, and counted up to some number only."""
 
-    def __init__(self, tx: Connection, compared: Sequence[tuple[str, str, float]]) -> None:
+    def __init__(
+        self, tx: Connection, steps: Sequence[Expression], conditions: Sequence[ColumnElement[bool]], total: int
+    ) -> None:
         self.tx = tx
-        self.conditions = [_satisfies(*one) for one in compared]
+        self.steps = steps
+        self.conditions = conditions
+        self.total, self.beyond = total, True
 
-    def rows(self, wanted: Expression, number: int, limit: int) -> Sequence[Any]:
-        found = matching(self.tx, zoo_index, wanted, zoo_index.c.number, zoo_index.c.entry)
-        return self.tx.execute(found.where(after(self.tx, zoo_index, number), *self.conditions).limit(limit)).all()
-
-    def count(self, wanted: Expression) -> tuple[int, bool]:
-        most = COMPARED_AND_COUNTED if self.conditions else COUNTED
-        found = matching(self.tx, zoo_index, wanted, literal_column("1")).where(*self.conditions).limit(most + 1)
-        total = int(self.tx.execute(select(func.count()).select_from(found.subquery())).scalar_one())
-        return min(total, most), total > most
+    def rows(self, step: int, number: int, limit: int) -> Sequence[Any]:
+        order = Order((zoo_index.c.number,), past=(number,))
+        return textsearch.first(self.tx, zoo_index, self.steps[step], order, limit, *self.conditions)
 
 
 class _Few:
-    """The few rows that satisfy the metrics, compared with what is wanted one by one."""
+    """Rows of which all are known, with their steps."""
 
-    def __init__(self, tx: Connection, numbers: Sequence[int]) -> None:
+    def __init__(self, tx: Connection, query: Select[Any]) -> None:
         self.tx = tx
-        query = select(zoo_index.c.number, zoo_index.c.tokens).where(zoo_index.c.number.in_(numbers))
-        self.held = [(row.number, row.tokens.split(" ")) for row in tx.execute(query.order_by(zoo_index.c.number))]
+        self.held = sorted((row.step, row.number) for row in tx.execute(query) if row.step >= 0)
+        self.total, self.beyond = len(self.held), False
 
-    def rows(self, wanted: Expression, number: int, limit: int) -> Sequence[Any]:
-        found = [one for one, held in self.held if one > number and matches(held, wanted)][:limit]
-        query = select(zoo_index.c.number, zoo_index.c.entry).where(zoo_index.c.number.in_(found))
+    def rows(self, step: int, number: int, limit: int) -> Sequence[Any]:
+        numbers = [one for place, one in self.held if place == step and one > number][:limit]
+        if not numbers:
+            return []
+        query = select(zoo_index.c.number, zoo_index.c.entry).where(zoo_index.c.number.in_(numbers))
         return self.tx.execute(query.order_by(zoo_index.c.number)).all()
 
-    def count(self, wanted: Expression) -> tuple[int, bool]:
-        return sum(matches(held, wanted) for _, held in self.held), False
 
-
-def _steps(wanted: Wanted) -> list[Expression]:
-    """What comes first, and what after it; no row is meant by two of them."""
+def _steps(wanted: Wanted) -> tuple[list[Expression], Expression]:
+    """What comes first, and what after it, where no row is meant by two of them; and all of it together."""
     sought = {"task": wanted.task, "owner": wanted.owner, "architecture": wanted.architecture}
     sought |= {"framework": wanted.framework}
     must: list[Expression] = [Either((Term(facet("owner", wanted.actor)), Term(SHARED)))]
     must += [Term(facet(kind, value)) for kind, value in sought.items() if value is not None]
     must += [Term(facet("tag", tag)) for tag in wanted.tags]
-    said = words_of(wanted.query)
+    said = words(wanted.query)
     if not said:
-        return [] if wanted.query.strip("*? ") else [All(tuple(must))]
+        return [] if wanted.query.strip("*? ") else [All(tuple(must))], All(tuple(must))
     exact = Term(facet("name", "".join(said)))
     begins = Term(beginning(wanted.query), begins=True)
     anywhere = All(tuple(Term(word, begins=True) for word in said))
-    first = All((exact, *must))
-    return [first, But(All((begins, *must)), exact), But(But(All((anywhere, *must)), begins), exact)]
+    steps = All((exact, *must)), But(All((begins, *must)), exact), But(But(All((anywhere, *must)), begins), exact)
+    return list(steps), All((Either((exact, begins, anywhere)), *must))
 
 
-def _compared(asked: Sequence[str]) -> list[tuple[str, str, float]]:
+def _compared(asked: Sequence[str]) -> list[Compared]:
     found = []
     for text in asked:
         if (match := METRIC.fullmatch(text)) is None:
@@ -256,24 +177,22 @@ def _compared(asked: Sequence[str]) -> list[tuple[str, str, float]]:
     return found
 
 
-def _satisfies(metric: str, sign: str, value: float) -> Any:
-    return exists().where(
-        zoo_metrics.c.metric == metric,
-        zoo_metrics.c.number == zoo_index.c.number,
-        COMPARED[sign](zoo_metrics.c.value, value),
-    )
+def _said(metric: str, sign: str, value: float) -> ColumnElement[bool]:
+    return and_(zoo_metrics.c.metric == metric, COMPARED[sign](zoo_metrics.c.value, value))
 
 
-def _few(tx: Connection, compared: Sequence[tuple[str, str, float]]) -> list[int] | None:
-    """The rows that satisfy all metrics, if only few satisfy one of them."""
-    for metric, sign, value in compared:
-        said = and_(zoo_metrics.c.metric == metric, COMPARED[sign](zoo_metrics.c.value, value))
-        numbers = list(tx.execute(select(zoo_metrics.c.number).where(said).limit(FEW + 1)).scalars())
-        if len(numbers) <= FEW:
-            others = [_satisfies(*one) for one in compared]
-            query = select(zoo_index.c.number).where(zoo_index.c.number.in_(numbers), *others)
-            return list(tx.execute(query).scalars())
-    return None
+def _satisfies(compared: Compared) -> ColumnElement[bool]:
+    """One value looked up for each row; of an EXISTS, PostgreSQL would make a list of all values first."""
+    metric, sign, value = compared
+    its = zoo_metrics.alias()
+    held = select(its.c.value).where(its.c.metric == metric, its.c.number == zoo_index.c.number).scalar_subquery()
+    return COMPARED[sign](held, value)
+
+
+def _is_rare(tx: Connection, compared: Compared) -> bool:
+    """Whether few models satisfy it."""
+    some = select(zoo_metrics.c.number).where(_said(*compared)).limit(FEW + 1).subquery()
+    return int(tx.execute(select(func.count()).select_from(some)).scalar_one()) <= FEW
 
 
 def _place(past: str | None) -> tuple[int, int]:
@@ -289,7 +208,7 @@ def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[Zoo
     """The architectures that are meant; nobody owns or tags one."""
     if wanted.kind == "model" or wanted.tags or wanted.owner:
         return []
-    said = [Term(word, begins=True) for word in words_of(wanted.query)]
+    said = [Term(word, begins=True) for word in words(wanted.query)]
     if not said and wanted.query.strip("*? "):
         return []
     return [
@@ -298,14 +217,8 @@ def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[Zoo
         if wanted.task in (None, one.task)
         and wanted.architecture in (None, one.name)
         and wanted.framework in (None, one.framework)
-        and matches(tokens(one.name, (one.title, one.description), ()).split(" "), All(tuple(said)))
+        and matches(textsearch.tokens(one.name, (one.title, one.description), ()).split(" "), All(tuple(said)))
     ]
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    """A model as a line of the zoo."""
-    shared = {"name", "version", "title", "architecture", "task", "framework", "metrics", "tags", "owner", "visibility"}
-    return {"kind": "model", **model.model_dump(mode="json", include={*shared, "run", "created"})}
 
 
 def _shown(entry: dict[str, Any], titles: dict[str, str]) -> ZooEntry:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 
 from mlex_jupyter.store.tables import models
 from mlex_jupyter.types import ClassInfo, Model, Preprocessing
-from mlex_jupyter.zoo import search
+from mlex_jupyter.zoo import index
 from tests.bench.asking import Question, over_databases
 from tests.bench.figures import Figure
 
@@ -76,12 +76,12 @@ def fill(tx: Connection, count: int) -> None:
             | {
                 "record": one.model_dump(mode="json"),
                 "created": one.created.timestamp(),
-                "indexed": search.VERSION,
+                "indexed": index.VERSION,
             }
             for one in found
         ]
         tx.execute(insert(models), rows)
-        search.put(tx, found)
+        index.put(tx, found)
 
 
 Asked = dict[str, Any]
@@ -108,7 +108,7 @@ KINDS: dict[str, Callable[[random.Random], Asked]] = {
 
 def _number(rng: random.Random) -> int:
     """The place of one of the models in every list."""
-    return search.FIRST - int(16 * (NEW + rng.randrange(COUNT) * 60 + search.MONTH_S * rng.random()))
+    return index.FIRST - int(16 * (NEW + rng.randrange(COUNT) * 60 + index.MONTH_S * rng.random()))
 
 
 def _question(asked: Callable[[random.Random], Asked]) -> Callable[[random.Random], Question]:

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import delete, update
 
 from mlex_jupyter.catalog import Catalog
-from mlex_jupyter.catalog.index import COMMON, Wanted
+from mlex_jupyter.catalog.index import COUNTED, Wanted
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
-from mlex_jupyter.store.tables import dataset_terms, datasets
+from mlex_jupyter.store.tables import dataset_index, dataset_terms, datasets
 from mlex_jupyter.types import DataOrder, Dataset, new_id, now
 
 pytestmark = pytest.mark.usefixtures("each_database")
@@ -140,15 +140,29 @@ async def test_facets_count_what_is_found(four: Catalog) -> None:
 
 
 async def test_common_words_find_the_same_as_rare_ones(catalog: Catalog) -> None:
-    many = COMMON + 3
-    await add(catalog, *(made(f"sand-{n}", tags=("odd",) if n % 2 else ("even",)) for n in range(many)))
+    many = COUNTED + 3
+    await add(catalog, *(made(f"sand-{n:05d}", tags=("odd",) if n % 2 else ("even",)) for n in range(many)))
     found = await catalog.search(Wanted("sand", tags=("odd",)), limit=1000)
-    assert [dataset.name for dataset in found][:2] == [f"sand-{many - 2}", f"sand-{many - 4}"]
-    assert (await catalog.facets("sand")).total == many
+    assert [dataset.name for dataset in found][:2] == [f"sand-{many - 2:05d}", f"sand-{many - 4:05d}"]
+    last = await catalog.search(Wanted("sand", tags=("even",)), DataOrder.NAME, past=f"sand-{many - 5:05d}")
+    assert [dataset.name for dataset in last] == [f"sand-{many - 3:05d}", f"sand-{many - 1:05d}"]
+    counts = await catalog.facets("sand")
+    assert (counts.total, counts.more_than_total, sum(counts.tags.values())) == (COUNTED, True, COUNTED)
+    every = await catalog.facets()
+    assert (every.total, every.more_than_total) == (many, False)
+
+
+async def test_a_dataset_that_is_renamed_or_forgotten_is_found_as_it_is_now(four: Catalog) -> None:
+    await four.edit("clay", name="loam")
+    await four.forget("sand-2")
+    assert await names(four, "cl*") == await names(four, "clay") == []
+    assert await names(four) == ["loam", "sand-1", "seg"]
+    assert await names(four, "loam") == ["loam"]
 
 
 async def test_rows_of_an_older_version_are_found_too(four: Catalog) -> None:
     def forget_the_index(tx: Any) -> None:
+        tx.execute(delete(dataset_index))
         tx.execute(delete(dataset_terms))
         tx.execute(update(datasets).values(indexed=0, reader=None, nbytes=None))
 
