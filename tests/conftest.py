@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,22 @@ from tests.servers import Server, end_processes_of, running_server
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = {"size": 96, "slices": 12, "seed": 7}
 """Small, so that a test of function trains in seconds."""
+LONGEST = (
+    "tests/integration/test_kills.py",
+    "tests/browser",
+    "tests/integration",
+    "tests/contract",
+    "tests/notebooks",
+    "tests/unit/learn",
+    "tests/unit/jobs",
+    "tests/unit/labels",
+    "tests/unit/data",
+)
+"""What takes longest goes first, so that processes that share the files end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST])
 
 
 @pytest.fixture
@@ -79,21 +96,18 @@ async def mlex(settings: Settings) -> AsyncIterator[Mlex]:
 
 
 @pytest.fixture(scope="session")
-def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One home for the whole session, with the small sample `sand-tomo` registered. Leave the sample as it is."""
-    path = tmp_path_factory.mktemp("sample-home")
-    options = [f"--{name}={value}" for name, value in SAMPLE.items()]
-    mlex_command("sample", *options, home=path)
-    yield path
-    end_processes_of(path)
-
-
-@pytest.fixture(scope="session")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of a home that has described the built-in architectures, to copy where that is not the question."""
     home = tmp_path_factory.mktemp("described")
     mlex_command("architectures", home=home)
     return home / "cache"
+
+
+@pytest.fixture
+def knowing(home: Path, described: Path) -> Path:
+    """This test's home, which knows the built-in architectures already: describing them takes a torch of its own."""
+    shutil.copytree(described, home / "cache")
+    return home
 
 
 def mlex_command(*words: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -103,7 +117,7 @@ def mlex_command(*words: str, home: Path, check: bool = True) -> subprocess.Comp
         env=os.environ | {"MLEX_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
     )
     if check and done.returncode:
         raise AssertionError(f"mlex {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -118,7 +132,7 @@ def mlex_run(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def server(home: Path, tmp_path: Path) -> Iterator[Server]:
-    """JupyterLab with our extension, in this test's home."""
+    """A Jupyter server with our extension, in this test's home."""
     needs.require("lab")
-    with running_server(home, tmp_path / "work") as running:
+    with running_server(home, tmp_path / "work", app="server") as running:
         yield running

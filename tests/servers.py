@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 PROC = Path("/proc")
 
 

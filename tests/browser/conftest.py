@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lab_home(tmp_path_factory: pytest.TempPathFactory, described: Path) -> Iterator[Path]:
     """A home with the sample, for the tests of one file."""
     path = tmp_path_factory.mktemp("lab-home")
+    shutil.copytree(described, path / "cache")
     mlex_command("sample", *(f"--{name}={value}" for name, value in SAMPLE.items()), home=path)
     yield path
     end_processes_of(path)

@@ -12,6 +12,7 @@ Run = Callable[..., CompletedProcess[str]]
 
 
 @pytest.mark.needs("torch")
+@pytest.mark.usefixtures("knowing")
 def test_a_segmentation_knows_all_that_it_came_from(mlex_run: Run) -> None:
     mlex_run("sample", "--size=64", "--slices=6")
     small = ("-p", "epochs=1", "-p", "depth=2", "-p", "base_channels=4", "-p", "patch=32")

@@ -24,6 +24,7 @@ def found(mlex_run: Run, name: str) -> np.ndarray:
 
 
 @pytest.mark.needs("torch")
+@pytest.mark.usefixtures("knowing")
 def test_a_model_is_trained_on_hdf5_and_predicts_the_same_from_a_stack_of_tiffs(mlex_run: Run, tmp_path: Path) -> None:
     sample = small_sample(tmp_path / "sample")
     volume = np.asarray(zarr.open_array(tmp_path / "sample/volume.zarr", mode="r")[:])

@@ -50,6 +50,7 @@ def test_the_quickstart_notebook_runs_from_top_to_bottom(home: Path) -> None:
 
 
 @pytest.mark.needs("torch", "dlsia")
+@pytest.mark.usefixtures("knowing")
 def test_the_tour_of_the_readme_does_what_it_says(mlex_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     tour = next(block for block in blocks(ROOT / "README.md", "sh") if "mlex sample" in block)
     for words in commands(tour):

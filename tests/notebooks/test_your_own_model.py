@@ -13,6 +13,7 @@ from tests.notebooks.test_quickstart import small
 
 @pytest.mark.needs("lab", "torch")
 @pytest.mark.timeout(400)
+@pytest.mark.usefixtures("knowing")
 def test_the_notebook_about_your_own_model_runs_from_top_to_bottom(home: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
