@@ -63,8 +63,10 @@ def _shares(count: int) -> list[float]:
 class Reader:
     """Reads slices of a volume as they lie in the file; used from one thread."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, neighbours: int = 0) -> None:
+        """With neighbours, each slice comes with as many above and below as further channels, the topmost first."""
         self.volume = volume
+        self.neighbours = neighbours
         depth, channels, rows, columns = volume.shape_ZCYX
         chunk = dict(zip(volume.axes, volume.chunks, strict=True)).get("z", 1) if volume.chunks else 1
         fits = chunk * channels * rows * columns * volume.dtype.itemsize <= MOST_BYTES
@@ -73,6 +75,22 @@ class Reader:
 
     def __call__(self, zs: range) -> NDArray[Any]:
         """These slices: B, C, Y, X; an error in words where one has no numbers."""
+        if not self.neighbours:
+            return self._checked(zs)
+        depth = self.volume.shape_ZCYX[0]
+        wide = range(max(0, zs.start - self.neighbours), min(depth, zs.stop + self.neighbours))
+        read = self._checked(wide)
+        return np.stack([np.concatenate([read[near - wide.start] for near in self._seen_with(z)]) for z in zs])
+
+    def alone(self, found_CYX: NDArray[Any]) -> NDArray[Any]:
+        """Of what was read for a slice, its own first channel."""
+        alone_YX: NDArray[Any] = found_CYX[self.neighbours * self.volume.shape_ZCYX[1]]
+        return alone_YX
+
+    def _seen_with(self, z: int) -> list[int]:
+        return grey.seen_with(z, self.neighbours, self.volume.shape_ZCYX[0])
+
+    def _checked(self, zs: range) -> NDArray[Any]:
         found = np.concatenate([self._from_row(z) for z in zs]) if self._together > 1 else self._read(zs)
         for z, slice_CYX in zip(zs, found, strict=True):
             grey.checked(slice_CYX, z)

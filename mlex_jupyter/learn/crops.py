@@ -40,7 +40,7 @@ class Crops:
         self.labelled = labelled
         self.params = params
         first = labelled[labelled.zs[0]].train_YX
-        self.side = _fitting(params.patch, min(first.shape), labelled.multiple)
+        self.side = _fitting(params.patch, min(first.shape), labelled.wanted.multiple)
         rng = np.random.default_rng([params.seed, 2])
         self._places = [self._find(kind, rng) for kind in range(len(labelled.classes))]
         self.counts = [sum(place.count for place in places) for places in self._places]

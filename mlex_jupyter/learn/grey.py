@@ -36,6 +36,18 @@ def normalised(slice_CYX: NDArray[Any], how: Preprocessing) -> Floats:
     return np.clip(scaled, *how.clip, out=scaled)
 
 
+def seen(volume: Volume, z: int, how: Preprocessing, neighbours: int = 0) -> Floats:
+    """What a network sees of a slice: its channels, and those of its neighbours, the topmost first."""
+    zs = seen_with(z, neighbours, volume.shape_ZCYX[0])
+    read = {near: normalised(checked(volume.slice_CYX(near), near), how) for near in set(zs)}
+    return np.concatenate([read[near] for near in zs]) if neighbours else read[z]
+
+
+def seen_with(z: int, neighbours: int, depth: int) -> list[int]:
+    """The slices that a network sees at once; at the ends of a volume the outermost is seen again."""
+    return [min(max(near, 0), depth - 1) for near in range(z - neighbours, z + neighbours + 1)]
+
+
 def checked(slice_CYX: NDArray[Any], z: int) -> NDArray[Any]:
     """The slice, where all of its values are numbers."""
     if slice_CYX.dtype.kind == "f" and not np.isfinite(slice_CYX).all():

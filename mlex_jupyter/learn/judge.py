@@ -101,7 +101,7 @@ def picture(labelled: Labelled, z: int, found: Bytes, width: int = 512) -> bytes
     """Labels and prediction of a slice, side by side."""
     labels = labelled.values(z)
     part = _around(labels)
-    return pictures.picture(labelled[z].image_CYX[0][part], labels[part], found[part], labelled.classes, width)
+    return pictures.picture(labelled.grey_YX(z)[part], labels[part], found[part], labelled.classes, width)
 
 
 def _around(labels: Bytes) -> tuple[slice, slice]:

@@ -19,6 +19,7 @@ from mlex_jupyter.data.readers import open_volume
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.learn import grey
+from mlex_jupyter.learn.models import Wants
 from mlex_jupyter.learn.score import UNLABELLED
 from mlex_jupyter.learn.tiles import padded
 from mlex_jupyter.types import ClassInfo, Dataset, LabelSet, Preprocessing
@@ -38,6 +39,7 @@ class Slice:
 
     z: int
     image_CYX: grey.Floats
+    """Channels of the slice, and of its neighbours where the network wants them."""
     train_YX: Bytes
     judge_YX: Bytes
 
@@ -61,9 +63,9 @@ class Painted:
 class Labelled:
     """The labelled slices of one dataset."""
 
-    def __init__(self, volume: Volume, labels: Painted, *, multiple: int, validation: float, seed: int) -> None:
+    def __init__(self, volume: Volume, labels: Painted, *, wanted: Wants, validation: float, seed: int) -> None:
         self.volume = volume
-        self.multiple = multiple
+        self.wanted = wanted
         self._labels = labels.values
         self.zs = self._with_labels(labels)
         self.classes = self._classes(labels)
@@ -101,6 +103,11 @@ class Labelled:
         """How many labelled pixels judge."""
         return sum(int((self.targets(z, "judge") != UNLABELLED).sum()) for z in self.judging)
 
+    def grey_YX(self, z: int) -> grey.Floats:
+        """The slice itself, to be shown: its first channel."""
+        shown: grey.Floats = self[z].image_CYX[self.wanted.neighbours * self.volume.shape_ZCYX[1]]
+        return shown
+
     def targets(self, z: int, side: Side) -> Bytes:
         """The classes of a slice on one side of the split."""
         target = self._table[self.values(z)]
@@ -117,9 +124,9 @@ class Labelled:
         return np.asarray(piece, np.uint8)
 
     def _load(self, z: int) -> Slice:
-        image = grey.normalised(grey.checked(self.volume.slice_CYX(z), z), self.preprocessing)
-        sides = (_grown(self.targets(z, side), self.multiple) for side in SIDES)
-        return Slice(z, padded(image, self.multiple), *sides)
+        image = grey.seen(self.volume, z, self.preprocessing, self.wanted.neighbours)
+        sides = (_grown(self.targets(z, side), self.wanted.multiple) for side in SIDES)
+        return Slice(z, padded(image, self.wanted.multiple), *sides)
 
     def _with_labels(self, labels: Painted) -> list[int]:
         depth = self.volume.shape_ZCYX[0]

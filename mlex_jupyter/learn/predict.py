@@ -31,6 +31,7 @@ from mlex_jupyter.learn import backends, bands, machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.ledger import Band, Ledger, Plan, hash_of
 from mlex_jupyter.learn.levels import Levels, Like, sync
+from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.pace import Pace
 from mlex_jupyter.learn.pipeline import flow
 from mlex_jupyter.learn.segmenter import Found, Segmenter, load_network, weights_file
@@ -85,6 +86,7 @@ class Prediction:
         self.ledger = Ledger(self.folder)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
+        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
         self._resume()
 
     # ------------------------------------------------------------ the plan
@@ -187,7 +189,7 @@ class Prediction:
         left = bands.missing(self.scope, self.plan.band, self.tally.uncertainty)
         ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
         going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
-        flow(bands.coarse_first(left), bands.Reader(self.volume), self._compute, self._write, **going)  # type: ignore[arg-type]
+        flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
         if self.tally.done < len(self.scope):
             raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
 
@@ -199,11 +201,11 @@ class Prediction:
             if self.pace.every("progress", SAY_S):
                 self._say()
         if len(found) == 1:
-            return found[0], raw_BCYX[0, 0]
+            return found[0], self.reader.alone(raw_BCYX[0])
         shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
         pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
         values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return Found(values, unsure, np.concatenate(shares) if shares else None), raw_BCYX[0, 0]
+        return Found(values, unsure, np.concatenate(shares) if shares else None), self.reader.alone(raw_BCYX[0])
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlex_jupyter.errors import MlexError
+from mlex_jupyter.errors import Invalid, MlexError
 from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.brought import load_builder
 from mlex_jupyter.learn.grey import Floats
@@ -38,6 +38,11 @@ def try_one(folder: Path) -> dict[str, object]:
     builder = find_builder(model.builder)
     promise = contract(builder)
     multiple = measure(model.builder, promise.divisible_by, model.params) or 1
+    if measure(model.builder, promise.neighbours, model.params):
+        raise Invalid(
+            "This network sees neighbouring slices too, which a package of bioimage.io cannot say.",
+            hint="Share it with `mlex publish --visibility shared`, or train a network that sees single slices.",
+        )
     network = load_network(model, folder / model.weights, torch.device("cpu"))
     halo = halo_of(model.builder, model.params, network, model.channels) or 0
     smallest = up_to(2 * halo + multiple, multiple)
