@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mlex_jupyter.learn import tiles
+from mlex_jupyter.learn.models import channels_of
 from mlex_jupyter.learn.tiles import Floats
 
 CONVERTED = 64

@@ -24,6 +24,8 @@ from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.types import Architecture, ArrayContract
 
 GROUP = "mlex.models"
+ONCE = ("validation", "seed")
+"""What there is to say of a training that is not by steps."""
 PLAIN = (bool, int, float, str)
 """Where a parameter says no type, its default does, if it is one of these."""
 
@@ -57,7 +59,8 @@ def of_entry_point(point: EntryPoint) -> Architecture:
 
 def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     """The architecture that a builder makes."""
-    promise, form = contract(built_by), params_schema(built_by)
+    promise = contract(built_by)
+    form = params_schema(built_by, once=promise.trains == "once")
     for preset, params in promise.presets.items():
         if strange := sorted(params.keys() - form["properties"].keys()):  # type: ignore[union-attr]
             raise Invalid(f"Its preset {preset} sets {strange[0]}, which it does not have.")
@@ -75,10 +78,12 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     )
 
 
-def params_schema(builder: Callable[..., Any]) -> dict[str, JsonValue]:
-    """The form: the builder's own parameters, then those of training."""
+def params_schema(builder: Callable[..., Any], *, once: bool = False) -> dict[str, JsonValue]:
+    """The form: the builder's own parameters, then those of training; few where that is not by steps."""
     network = _group(_network_params(builder), "network")
     training = _group(TrainParams, "training")
+    if once:
+        training = {name: about for name, about in training.items() if name in ONCE}
     if both := sorted(network.keys() & training.keys()):
         raise Invalid(f"Its parameter {both[0]} has the name of a training parameter.")
     return {"type": "object", "properties": {**network, **training}, "additionalProperties": False}

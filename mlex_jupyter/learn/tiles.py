@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlex_jupyter.learn.machine import fast_math
-from mlex_jupyter.learn.models import contract, find_builder, measure
+from mlex_jupyter.learn.models import channels_of, contract, find_builder, measure
 from mlex_jupyter.learn.models.reach import halo as halo_of
 from mlex_jupyter.types import Params
 
@@ -201,7 +201,7 @@ def forward(network: nn.Module, images_BCYX: Floats, device: torch.device) -> Te
 def fit_for(network: nn.Module, builder: str, params: Params, device: torch.device, memory_gb: float) -> Fit:
     """How slices must be cut for this network in this memory."""
     multiple = measure(builder, contract(find_builder(builder)).divisible_by, params) or 1
-    channels = next(iter(network.parameters())).shape[1]
+    channels = channels_of(network)
     memory = min(memory_gb * 0.6e9, MOST_BYTES)
     if device.type == "cuda":
         memory = 0.6 * float(torch.cuda.mem_get_info(device)[0])
@@ -226,7 +226,7 @@ def bytes_per_pixel(network: nn.Module, multiple: int, device: torch.device) -> 
 
     leaves = [module for module in network.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(count) for module in leaves]
-    channels = next(iter(network.parameters())).shape[1]
+    channels = channels_of(network)
     was_training = network.training
     try:
         network.eval()

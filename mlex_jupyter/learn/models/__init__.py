@@ -16,7 +16,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mlex_jupyter.errors import Invalid, NotFound
 
@@ -48,6 +48,8 @@ class Contract:
     """2 for slices; 3 for blocks of slices, as batch, channel, slice, row, column."""
     neighbours: str = "0"
     """How many slices above and below it takes as further channels, by the parameters."""
+    trains: Literal["steps", "once"] = "steps"
+    """By steps along a gradient, or at once, by its own `fit(slices, seed=…, jobs=…)`, which returns a loss."""
 
 
 def architecture(
@@ -61,12 +63,13 @@ def architecture(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     dims: int = 2,
     neighbours: str = "0",
+    trains: Literal["steps", "once"] = "steps",
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
 
     def mark(builder: Builder) -> Builder:
         builder.__mlex__ = Contract(  # type: ignore[attr-defined]
-            title, description, divisible_by, halo, channels, finite_halo, presets or {}, dims, neighbours
+            title, description, divisible_by, halo, channels, finite_halo, presets or {}, dims, neighbours, trains
         )
         return builder
 
@@ -120,6 +123,12 @@ def wants(where: str, params: Mapping[str, Any]) -> Wants:
     """What the network of this builder and these parameters wants."""
     promise = contract(find_builder(where))
     return Wants(measure(where, promise.divisible_by, params) or 1, measure(where, promise.neighbours, params) or 0)
+
+
+def channels_of(network: nn.Module) -> int:
+    """How many channels a network takes, those of neighbouring slices among them."""
+    said = getattr(network, "channels", None)
+    return said if isinstance(said, int) else int(next(iter(network.parameters())).shape[1])
 
 
 def measure(where: str, rule: str | None, params: Mapping[str, Any]) -> int | None:

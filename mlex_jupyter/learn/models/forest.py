@@ -8,6 +8,7 @@ is larger than its threshold. Axes: B batch, C channel or class, F feature, H ro
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -47,7 +48,8 @@ class Forest(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """The logarithms of how likely each class is."""
-        found_BFHW = features(x_BCHW.float(), self.scales)
+        with torch.autocast(x_BCHW.device.type, enabled=False):  # thresholds are exact, and so must features be
+            found_BFHW = features(x_BCHW.float(), self.scales)
         likely = torch.stack([self._likely(one.flatten(1)) for one in found_BFHW])
         return likely.clamp(min=LEAST).log().reshape(len(x_BCHW), self.classes, *x_BCHW.shape[-2:])
 
@@ -73,15 +75,20 @@ class Forest(nn.Module):
 
     def fit(
         self, slices: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]], seed: int = 0, jobs: int = 1
-    ) -> None:
-        """Grow the trees from slices, as channel, row, column, and their classes, where 255 is unlabelled."""
+    ) -> float:
+        """Grow the trees from slices, as channel, row, column, and their classes, where 255 is unlabelled.
+
+        Returned is the cross-entropy on pixels, each by the trees that were not grown from it.
+        """
         given = [self._labelled(image_CHW, target_HW) for image_CHW, target_HW in slices]
         found_PF = np.concatenate([found for found, _ in given]) if given else np.empty((0, 1), np.float32)
         target_P = np.concatenate([target for _, target in given]) if given else np.empty(0, np.uint8)
         kept = _balanced(target_P, self.classes, np.random.default_rng(seed))
         grown = _grow(found_PF[kept], target_P[kept], self.trees, self.depth, seed, jobs)
         for number, tree in enumerate(grown):
-            self._take(number, tree.tree_, [int(one) for one in grown.classes_])
+            self._take(number, tree.tree_)
+        likely_P = grown.oob_decision_function_[np.arange(len(kept)), target_P[kept]]
+        return float(-np.log(np.clip(likely_P[np.isfinite(likely_P)], LEAST, None)).mean())
 
     def _labelled(self, image_CHW: NDArray[np.float32], target_HW: NDArray[np.uint8]) -> Any:
         """The features and classes of the labelled pixels; only what they look at is computed."""
@@ -96,7 +103,7 @@ class Forest(nn.Module):
             found_FHW = features(part, self.scales)[0]
         return found_FHW[:, torch.from_numpy(known[rows, columns])].T.numpy(), target_HW[known]
 
-    def _take(self, number: int, tree: Any, classes: list[int]) -> None:
+    def _take(self, number: int, tree: Any) -> None:
         """One of scikit-learn's trees, made complete: below a leaf, all go left to the same."""
         nodes, device = 2**self.depth - 1, self.threshold_TN.device
         feature, threshold = np.zeros(nodes, np.int64), np.full(nodes, np.inf, np.float32)
@@ -105,7 +112,7 @@ class Forest(nn.Module):
         while waiting:
             place, its = waiting.pop()
             if place >= nodes:
-                share[place - nodes, classes] = tree.value[its, 0]
+                share[place - nodes] = tree.value[its, 0]
             elif tree.children_left[its] < 0:
                 waiting += [(2 * place + 1, its)]
             else:
@@ -138,9 +145,17 @@ def _grow(found_PF: Any, target_P: Any, trees: int, depth: int, seed: int, jobs:
             f"scikit-learn cannot be imported here: {error}.", hint="`pip install scikit-learn` where the job runs."
         ) from error
     forest = RandomForestClassifier(
-        trees, max_depth=depth, min_samples_leaf=2, class_weight="balanced", random_state=seed, n_jobs=jobs
+        trees,
+        max_depth=depth,
+        min_samples_leaf=2,
+        class_weight="balanced",
+        oob_score=True,
+        random_state=seed,
+        n_jobs=jobs,
     )
-    return forest.fit(found_PF, target_P)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Some inputs do not have OOB scores")  # with few trees; those do not count
+        return forest.fit(found_PF, target_P)
 
 
 @architecture(
@@ -151,6 +166,7 @@ def _grow(found_PF: Any, target_P: Any, trees: int, depth: int, seed: int, jobs:
         "balanced": {"trees": 32, "scales": 4},
         "best": {"trees": 100, "scales": 5, "tree_depth": 12},
     },
+    trains="once",
 )
 def forest(
     *,

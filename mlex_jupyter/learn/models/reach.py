@@ -26,22 +26,21 @@ in which oneDNN mixes neighbouring pixels on the way (Winograd), so that rather 
 def halo(where: str, params: Mapping[str, Any], network: nn.Module, channels: int) -> int | None:
     """How many pixels a tile needs around it to come out as from the whole slice; None where no number is enough.
 
-    Said by the network's own `halo`, else by its contract, else found out.
+    Said by its contract, else by the network's own `halo`, else found out. `channels` are all that the network takes.
     """
     promise = contract(find_builder(where))
     if not promise.finite_halo:
         return None
-    if isinstance(own := getattr(network, "halo", None), int):
-        return own
     said = measure(where, promise.halo, params)
     if said is not None:
         return said
-    sees = channels * (2 * (measure(where, promise.neighbours, params) or 0) + 1)
-    return reach(network, measure(where, promise.divisible_by, params) or 1, sees, promise.dims)
+    return reach(network, measure(where, promise.divisible_by, params) or 1, channels, promise.dims)
 
 
 def reach(network: nn.Module, multiple: int, channels: int, dims: int = 2) -> int | None:
     """The same, of any network: counted from the block of `multiple` pixels that a logit is in, where tiles are cut."""
+    if isinstance(own := getattr(network, "halo", None), int):
+        return own
     probe = copy.deepcopy(network).cpu().eval()
     for kind, width in TRIES[:-1]:
         with contextlib.suppress(RuntimeError):

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from mlex_jupyter.data.sample import Sample, make_sample
 from mlex_jupyter.errors import Invalid
+from mlex_jupyter.learn.model import DLSIAModel
 from mlex_jupyter.learn.models import build
 from mlex_jupyter.learn.models import forest as module
 from mlex_jupyter.learn.models.features import EACH, count, features, reach
@@ -134,3 +135,32 @@ def test_a_class_without_labels_is_said(sample: Sample) -> None:
     network: Any = build(FOREST, SMALL, channels=1, classes=7)
     with pytest.raises(Invalid, match="No pixel of class"):
         network.fit(slices(sample))
+
+
+def test_it_is_trained_and_asked_by_the_same_two_verbs_as_any_network(sample: Sample) -> None:
+    said: list[str] = []
+    model = DLSIAModel("forest", trees=8, tree_depth=6, scales=3)
+    model.fit(sample.volume, sample.scribbles, say=said.append)
+    found = model.predict(sample.volume[:2])
+    assert (found == sample.truth[:2]).mean() > 0.7
+    assert model.metrics["dice"] > 0.4 and 0 < model.history[0]["loss"] < 2
+    assert len(model.history) == 1, "it is trained at once"
+    assert not any("epoch   2" in line for line in said)
+
+
+def test_thresholds_are_held_to_in_full_precision_on_any_machine(sample: Sample) -> None:
+    network, image = fitted(sample), torch.from_numpy(slices(sample)[0][0][None])
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = network(image)
+    with torch.inference_mode():
+        assert torch.equal(network(image), rough)
+
+
+def test_it_passes_the_checks_that_any_network_must_pass() -> None:
+    from mlex_jupyter.learn.check import report
+
+    found = report("forest", None)
+    assert found.ok, [check for check in found.checks if not check.ok]
+    says = {check.name: check.says for check in found.checks}
+    assert "Trained at once" in says["Training"] and found.picture
+    assert "48 pixels" in says["Halo"]
