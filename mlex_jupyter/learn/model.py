@@ -28,14 +28,15 @@ from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.forms import complete_params
 from mlex_jupyter.learn import grey, machine
+from mlex_jupyter.learn.atonce import training_for
 from mlex_jupyter.learn.describe import find, of_entry_point
 from mlex_jupyter.learn.labelled import Labelled, Painted
-from mlex_jupyter.learn.models import contract, find_builder, measure
+from mlex_jupyter.learn.models import contract, wants
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.params import TrainParams
-from mlex_jupyter.learn.predict import load_network
+from mlex_jupyter.learn.segmenter import load_network
 from mlex_jupyter.learn.tiles import fit_for, segment
-from mlex_jupyter.learn.training import Course, Training
+from mlex_jupyter.learn.training import Course
 from mlex_jupyter.types import ClassInfo, Params, Trained
 
 Array = NDArray[Any]
@@ -77,11 +78,11 @@ class DLSIAModel:
         """Train on the labelled pixels; interrupted, the best weights so far are kept."""
         opened = _volume(volume)
         painted = _painted(labels, opened, classes)
-        multiple = measure(self._builder, contract(find_builder(self._builder)).divisible_by, self.params) or 1
-        own = TrainParams.of(self.params)
-        labelled = Labelled(opened, painted, multiple=multiple, validation=own.validation, seed=own.seed)
+        own, wanted = TrainParams.of(self.params), wants(self._builder, self.params)
+        labelled = Labelled(opened, painted, wanted=wanted, validation=own.validation, seed=own.seed)
         follower = _Listener(say)
-        training = Training(Course(self._builder, self._title, self.params, memory_gb=MEMORY_GB), labelled, follower)
+        course = Course(self._builder, self._title, self.params, memory_gb=MEMORY_GB)
+        training = training_for(course, labelled, follower)
         try:
             training.run()
         except KeyboardInterrupt:
@@ -119,9 +120,10 @@ class DLSIAModel:
         device = machine.prepare()
         fit = fit_for(network, trained.builder, trained.params, device, MEMORY_GB)
         values = np.array([one.value for one in trained.classes], np.uint8)
+        neighbours = wants(trained.builder, trained.params).neighbours
         found = np.empty((slices, rows, columns), np.uint8)
         for z in range(slices):
-            image_CYX = grey.normalised(grey.checked(opened.slice_CYX(z), z), trained.preprocessing)
+            image_CYX = grey.seen(opened, z, trained.preprocessing, neighbours)
             found[z] = values[segment(network, image_CYX[None], fit, device)[0]]
         return found if "z" in opened.axes else found[0]
 

@@ -14,9 +14,10 @@ from safetensors.torch import save
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import judge
+from mlex_jupyter.learn.atonce import training_for
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.labelled import Labelled
-from mlex_jupyter.learn.models import contract, find_builder, measure
+from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.together import Together, together
 from mlex_jupyter.learn.training import Course, Halted, Training
@@ -49,9 +50,9 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
         start=attempt.path / job.model.weights if job.model else None,
     )
     params = TrainParams.of(course.params)
-    multiple = measure(course.builder, contract(find_builder(course.builder)).divisible_by, course.params) or 1
-    labelled = Labelled.of(job.data, job.labels, multiple=multiple, validation=params.validation, seed=params.seed)
-    return Training(course, labelled, attempt, folder=attempt.path, together=others)
+    wanted = wants(course.builder, course.params)
+    labelled = Labelled.of(job.data, job.labels, wanted=wanted, validation=params.validation, seed=params.seed)
+    return training_for(course, labelled, attempt, folder=attempt.path, together=others)
 
 
 def _identity(job: JobFile) -> str:

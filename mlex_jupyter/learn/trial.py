@@ -38,6 +38,11 @@ class Trial:
         return self.promise.channels or 1
 
     @property
+    def planes(self) -> int:
+        """How many channels it sees at once, with those of neighbouring slices."""
+        return self.channels * (2 * (measure(self.where, self.promise.neighbours, self.params) or 0) + 1)
+
+    @property
     def multiple(self) -> int:
         """How sides must divide, as it says."""
         return max(1, measure(self.where, self.promise.divisible_by, self.params) or 1)
@@ -64,7 +69,8 @@ def builds(trial: Trial) -> str:
     network = trial.network()
     if not isinstance(network, nn.Module):
         raise Invalid(f"It returns a {type(network).__name__}.", hint="Return a torch module.")
-    count = sum(one.numel() for one in network.parameters())
+    learned = network.parameters() if trial.promise.trains == "steps" else network.buffers()
+    count = sum(one.numel() for one in learned)
     if not count:
         raise Invalid("It has no weights that could be trained.", hint="Give it at least one layer.")
     return f"{count / 1e6:.2f} M weights" if count >= 10_000 else f"{count} weights"
@@ -98,7 +104,7 @@ def _forward(network: Any, trial: Trial, batch: int, rows: int, columns: int) ->
     import torch
 
     with torch.no_grad():
-        logits = network(torch.randn(batch, trial.channels, rows, columns))
+        logits = network(torch.randn(batch, trial.planes, rows, columns))
     wanted = (batch, CLASSES, rows, columns)
     if not isinstance(logits, torch.Tensor):
         raise Invalid(f"It gives a {type(logits).__name__}.", hint="Give one tensor of logits.")
@@ -135,7 +141,7 @@ def halo(trial: Trial) -> str:
     from mlex_jupyter.learn.models.reach import reach
 
     said = measure(trial.where, trial.promise.halo, trial.params)
-    found = reach(trial.network(), trial.multiple, trial.channels)
+    found = reach(trial.network(), trial.multiple, trial.planes)
     if found is None:
         if said is not None:
             raise Invalid(f"A pixel looks over the whole slice, not {said} pixels far as it says.", hint="Say no halo.")
@@ -162,7 +168,7 @@ def keeps(trial: Trial) -> str:
     content = save(packed(first.state_dict()))
     second.load_state_dict(load(content))
     second.eval()
-    image = torch.randn(1, trial.channels, trial.side(), trial.side())
+    image = torch.randn(1, trial.planes, trial.side(), trial.side())
     with torch.no_grad():
         before, again, after = first(image), first(image), second(image)
         fast = folded(first)(image)
@@ -188,6 +194,8 @@ def learns(trial: Trial) -> str:
     import torch
 
     network = trial.network()
+    if trial.promise.trains == "once":
+        return _at_once(network, trial).rstrip(",")
     before = {name: one.detach().clone() for name, one in network.named_parameters()}
     image, target = _synthetic(trial)
     losses = [_step(network, _optimizer(network), image, target) for _ in range(2)]
@@ -210,12 +218,8 @@ def pictures(trial: Trial) -> str:
     from mlex_jupyter.types import ClassInfo
 
     network = trial.network()
-    optimizer = _optimizer(network)
     image, target = _synthetic(trial)
-    begun, steps = time.monotonic(), 0
-    while steps < PICTURE_STEPS and (steps < 2 or time.monotonic() - begun < PICTURE_S):
-        _step(network, optimizer, image, target)
-        steps += 1
+    how = _for_a_moment(network, image, target) if trial.promise.trains == "steps" else _at_once(network, trial)
     network.eval()
     with torch.no_grad():
         found = network(image)[0].argmax(dim=0)
@@ -224,7 +228,26 @@ def pictures(trial: Trial) -> str:
     classes = [ClassInfo(value=number + 1, name=str(number), color=one) for number, one in enumerate(colours)]
     values = [(one + 1).to(torch.uint8).numpy() for one in (target[0], found)]
     trial.picture = picture(image[0, 0].numpy(), values[0], values[1], classes)
-    return f"After {steps} steps on bands and a disc, {right:.0%} of the pixels are right"
+    return f"{how} on bands and a disc, {right:.0%} of the pixels are right"
+
+
+def _for_a_moment(network: Any, image: Any, target: Any) -> str:
+    begun, steps, optimizer = time.monotonic(), 0, _optimizer(network)
+    while steps < PICTURE_STEPS and (steps < 2 or time.monotonic() - begun < PICTURE_S):
+        _step(network, optimizer, image, target)
+        steps += 1
+    return f"After {steps} steps"
+
+
+def _at_once(network: Any, trial: Trial) -> str:
+    """Fit what is trained at once, and say how well it does on what it has not seen."""
+    import torch
+
+    image, target = _synthetic(trial)
+    loss = network.fit([(image[0].numpy(), target[0].to(torch.uint8).numpy())])
+    if not math.isfinite(loss):
+        raise Invalid(f"Its loss is {loss:g}.", hint="Its `fit` must return a number.")
+    return f"Trained at once, with a loss of {loss:.3f},"
 
 
 def _synthetic(trial: Trial) -> tuple[Any, Any]:
@@ -237,7 +260,7 @@ def _synthetic(trial: Trial) -> tuple[Any, Any]:
     target_HW[(rows - side // 2) ** 2 + (columns - side // 3) ** 2 < (side // 5) ** 2] = 2
     generator = torch.Generator().manual_seed(0)
     grey_HW = torch.tensor([-1.0, 0.0, 1.0])[target_HW]
-    noise = torch.randn(2, trial.channels, side, side, generator=generator)
+    noise = torch.randn(2, trial.planes, side, side, generator=generator)
     return grey_HW[None, None] + 0.3 * noise, target_HW[None].repeat(2, 1, 1)
 
 
