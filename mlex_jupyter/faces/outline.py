@@ -16,6 +16,7 @@ NOUNS = {
     "data": "Data",
     "uploads": "Uploads",
     "labels": "Labels",
+    "predictions": "Predictions",
     "zoo": "Models",
     "ingest": "Your own networks",
     "jobs": "Jobs",
@@ -87,15 +88,19 @@ def _hidden(mark: ast.Call) -> bool:
     return any(word.arg == "shell" and ast.unparse(word.value) == "False" for word in mark.keywords)
 
 
+def _typed(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")  # `try_`, since `try` is a word of Python's
+
+
 def overview(program: str) -> str:
     """The page of all verbs, by what they are about."""
     lines = [line for line in _lines() if line.shell]
-    longest = max(len(line.name) for line in lines)
+    longest = max(len(_typed(line.name)) for line in lines)
     verbs = "\n\n".join(
         "\n".join(
             [
                 title,
-                *(f"  {line.name.replace('_', '-'):<{longest}}  {line.help}" for line in lines if line.noun == noun),
+                *(f"  {_typed(line.name):<{longest}}  {line.help}" for line in lines if line.noun == noun),
             ]
         )
         for noun, title in NOUNS.items()

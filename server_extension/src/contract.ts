@@ -553,6 +553,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/jobs/{run}/segmented": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what a prediction found: how much of each class, in how many objects, and how sure it is. */
+        get: operations["segmented"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{run}/suggestions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Name the slices that are worth labelling next: a prediction is not sure of them, and they are apart. */
+        get: operations["suggest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -1034,6 +1068,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/rules/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change what a rule says; what is left out stays, and it holds for what happens from now on. */
+        post: operations["rule_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rules/{name}/trial": {
         parameters: {
             query?: never;
@@ -1402,6 +1453,34 @@ export interface components {
             removed: number;
         };
         /**
+         * ClassFound
+         * @description How much there is of a class, and in how many pieces: voxels that touch face to face are one object.
+         */
+        ClassFound: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: number;
+            /** Voxels */
+            voxels: number;
+            /**
+             * Fraction
+             * @description Of all voxels that were predicted.
+             */
+            fraction: number;
+            /** Objects */
+            objects: number;
+            /**
+             * Mean Size
+             * @description In voxels, as the following.
+             */
+            mean_size: number;
+            /** Median Size */
+            median_size: number;
+            /** Largest Size */
+            largest_size: number;
+        };
+        /**
          * ClassInfo
          * @description One class of a segmentation. Value 0 is always "unlabelled" and is not listed.
          */
@@ -1731,7 +1810,8 @@ export interface components {
             subject: string;
             /**
              * Kind
-             * @description "submitted", "state", "metrics", "progress", "picture", "note", "dataset", "labels", "model".
+             * @description "submitted", "state", "metrics", "progress", "picture", "note", "dataset", "labels", "model", "painted", "rule";
+             *     "pruned" says that what was told of painting up to the id `upto` is not kept any more.
              */
             kind: string;
             /** Values */
@@ -1799,6 +1879,12 @@ export interface components {
         Facets: {
             /** Total */
             total: number;
+            /**
+             * More Than Total
+             * @description Whether there may be more, of which only as many as `total` says are counted.
+             * @default false
+             */
+            more_than_total: boolean;
             /**
              * Tags
              * @default {}
@@ -2610,7 +2696,7 @@ export interface components {
         };
         /**
          * PredictTask
-         * @description Segment a whole dataset with a finished run or a published model.
+         * @description Segment a dataset, or some of its slices, with a finished run or a published model.
          */
         PredictTask: {
             /**
@@ -2630,6 +2716,24 @@ export interface components {
             version?: number | null;
             /** Data */
             data: string;
+            /**
+             * Slices
+             * @description Only these: `10`, or `10:40`; left out, all.
+             * @default null
+             */
+            slices?: string | null;
+            /**
+             * Probabilities
+             * @description Keep the probability of every class, too.
+             * @default false
+             */
+            probabilities?: boolean;
+            /**
+             * Trial
+             * @description Only look at what comes out: no dataset is made of it.
+             * @default false
+             */
+            trial?: boolean;
         };
         /**
          * Preprocessing
@@ -2948,6 +3052,12 @@ export interface components {
              */
             enabled: boolean;
             /**
+             * Version
+             * @description Grows with each change of what it says.
+             * @default 1
+             */
+            version: number;
+            /**
              * Fired
              * @description How many jobs it has made.
              * @default 0
@@ -3019,6 +3129,16 @@ export interface components {
             retry_failed?: number;
         };
         /**
+         * Segmented
+         * @description `segmented.json` of a prediction: what there is of each class, and how sure each slice is.
+         */
+        Segmented: {
+            /** Classes */
+            classes: components["schemas"]["ClassFound"][];
+            /** Slices */
+            slices: components["schemas"]["SliceFound"][];
+        };
+        /**
          * SliceBalance
          * @description Labelled pixels of one slice, by class name.
          */
@@ -3034,6 +3154,19 @@ export interface components {
              * @description The share of the slice's pixels that have a label.
              */
             labelled: number;
+        };
+        /**
+         * SliceFound
+         * @description One slice of a prediction.
+         */
+        SliceFound: {
+            /** Z */
+            z: number;
+            /**
+             * Uncertainty
+             * @description The mean entropy of its pixels: 0 where the network is certain, 1 where it guesses.
+             */
+            uncertainty: number;
         };
         /**
          * SliceQuality
@@ -3092,6 +3225,12 @@ export interface components {
              * @default null
              */
             key?: string | null;
+            /**
+             * Window
+             * @description The window that it was painted in, by an id of the client's: each window takes back its own strokes.
+             * @default null
+             */
+            window?: string | null;
         };
         /**
          * StrokeInfo
@@ -3113,6 +3252,11 @@ export interface components {
             state: "done" | "undone" | "dropped" | "refused" | "settled";
             /** Author */
             author: string;
+            /**
+             * Window
+             * @default null
+             */
+            window: string | null;
             /** Pixels */
             pixels: number;
             /** Slices */
@@ -3536,7 +3680,7 @@ export interface operations {
                      */
                     size?: number;
                     /**
-                     * @description How many slices.
+                     * @description How many slices; or which: 10, or 10:40, or all.
                      * @default 64
                      */
                     slices?: number;
@@ -4486,7 +4630,10 @@ export interface operations {
     };
     draft: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The window that it was painted in, by the id that came with its strokes; left out, in any. */
+                window?: string | null;
+            };
             header?: never;
             path: {
                 /** @description A dataset; `mlex data` lists them. */
@@ -4688,6 +4835,11 @@ export interface operations {
                      */
                     partly?: boolean;
                     /**
+                     * @description The window that it was painted in, by the id that came with its strokes; left out, in any.
+                     * @default null
+                     */
+                    window?: string | null;
+                    /**
                      * @description Your own id of this request: asked twice with one key, it is one job.
                      * @default null
                      */
@@ -4736,6 +4888,11 @@ export interface operations {
                      * @default false
                      */
                     partly?: boolean;
+                    /**
+                     * @description The window that it was painted in, by the id that came with its strokes; left out, in any.
+                     * @default null
+                     */
+                    window?: string | null;
                     /**
                      * @description Your own id of this request: asked twice with one key, it is one job.
                      * @default null
@@ -5049,6 +5206,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Exported"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    segmented: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Segmented"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    suggest: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                count?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A run, by id or name; `mlex jobs` lists them. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SliceFound"][];
                 };
             };
             /** @description What went wrong. */
@@ -6394,6 +6618,95 @@ export interface operations {
         responses: {
             /** @description Done. */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rule_edit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Its new name.
+                     * @default null
+                     */
+                    rename?: string | null;
+                    /**
+                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @default null
+                     */
+                    on?: components["schemas"]["On"] | null;
+                    /**
+                     * @description What kind of job: train, predict or run.
+                     * @default null
+                     */
+                    do?: ("train" | "predict" | "run") | null;
+                    /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
+                    fields?: {
+                        [key: string]: string;
+                    };
+                    /** @description A field of the task to take away, as often as wanted. */
+                    remove_fields?: string[];
+                    /**
+                     * @description Only what has this name, with * and ?.
+                     * @default null
+                     */
+                    match?: string | null;
+                    /** @description A tag to add, as often as wanted. */
+                    add_tags?: string[];
+                    /** @description A tag to take away, as often as wanted. */
+                    remove_tags?: string[];
+                    /**
+                     * @description Where it runs; `mlex targets` lists them.
+                     * @default null
+                     */
+                    target?: string | null;
+                    /** @default null */
+                    resources?: components["schemas"]["Resources"] | null;
+                    /**
+                     * @description Also on what comes of its own jobs.
+                     * @default null
+                     */
+                    again?: boolean | null;
+                    /**
+                     * @description Whether it fires: yes or no.
+                     * @default null
+                     */
+                    enabled?: boolean | null;
+                    /**
+                     * @description The version that you saw: changed since by somebody else, it is left alone, and you are told.
+                     * @default null
+                     */
+                    seen?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -66,10 +66,9 @@ def network(folder: Path, builder: str = TUNET, **params: Any) -> tuple[nn.Modul
 
 def _balance(made: nn.Module) -> None:
     """Let each class come out somewhere: one class everywhere would be too easy to count."""
-    last = [layer for layer in made.modules() if isinstance(layer, nn.Conv2d)][-1]
+    last = [layer for layer in made.modules() if getattr(layer, "out_channels", 0) == len(CLASSES)][-1]
     with torch.no_grad():
         logits = made(torch.randn(1, 1, 128, 128)).transpose(0, 1).flatten(1)
-        assert last.bias is not None
         last.bias -= logits.mean(dim=1)
         last.weight /= logits.std()
         last.bias /= logits.std()
