@@ -8,7 +8,9 @@ from typing import Any
 
 from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.ancestry import drawing, tree
-from mlex_jupyter.faces.columns import COLOURS, COLUMNS, FACTS, NOTES, PARAMETERS, Lines, field
+from mlex_jupyter.faces.cells import COLOURS, Lines, field
+from mlex_jupyter.faces.columns import COLUMNS, NOTES, PARAMETERS
+from mlex_jupyter.faces.facts import FACTS
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
 from mlex_jupyter.faces.words import clock, plain, words
 from mlex_jupyter.types import Architecture, Code, Entry, JobState, Lineage, ModelReport, Quality, Record
