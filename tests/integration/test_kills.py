@@ -22,7 +22,7 @@ def test_the_harness_arms_every_failpoint_there_is_and_no_other() -> None:
 
 
 @pytest.mark.needs("torch")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_sixty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     report = main(60, 1, tmp_path, quiet)
     print(report.text())
