@@ -37,7 +37,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects import postgresql
 
 WORD = re.compile(r"[^\W_]+")
 LONGEST = 40
@@ -246,7 +246,7 @@ def meant(tx: Connection, found: Table, wanted: Expression | None, *columns: Any
         return select(*columns)
     if tx.dialect.name == "sqlite":
         index = table(f"{found.name}_words", column("rowid"))
-        said = text(f"{index.name} MATCH :wanted").bindparams(bindparam("wanted", _fts5(wanted), unique=True))
+        said = text(f"{index.name} MATCH :wanted").bindparams(bindparam("wanted", FTS5.write(wanted), unique=True))
         return select(*columns).select_from(index.join(found, found.c.number == index.c.rowid)).where(said)
     return select(*columns).select_from(found).where(_in_words(wanted))
 
@@ -257,7 +257,7 @@ def held(tx: Connection, found: Table, wanted: Expression) -> ColumnElement[bool
 
 
 def _in_words(wanted: Expression) -> ColumnElement[bool]:
-    return literal_column("words").bool_op("@@")(cast(_tsquery(wanted), TSQUERY))
+    return literal_column("words").bool_op("@@")(cast(TSQUERY.write(wanted), postgresql.TSQUERY))
 
 
 def _in_tokens(tokens: ColumnElement[str], wanted: Expression) -> ColumnElement[bool]:
@@ -272,25 +272,27 @@ def _in_tokens(tokens: ColumnElement[str], wanted: Expression) -> ColumnElement[
             return and_(_in_tokens(tokens, first), not_(_in_tokens(tokens, second)))
 
 
-def _fts5(wanted: Expression) -> str:
-    match wanted:
-        case Term(token, begins):
-            return f'"{token}" *' if begins else f'"{token}"'
-        case All(parts):
-            return f"({' AND '.join(map(_fts5, parts))})"
-        case Either(parts):
-            return f"({' OR '.join(map(_fts5, parts))})"
-        case But(first, second):
-            return f"({_fts5(first)} NOT {_fts5(second)})"
+@dataclass(frozen=True)
+class _Signs:
+    """How a database's search writes an expression."""
+
+    token: str
+    begins: str
+    all: str
+    either: str
+    but: str
+
+    def write(self, wanted: Expression) -> str:
+        match wanted:
+            case Term(token, begins):
+                return (self.begins if begins else self.token).format(token)
+            case All(parts):
+                return f"({self.all.join(map(self.write, parts))})"
+            case Either(parts):
+                return f"({self.either.join(map(self.write, parts))})"
+            case But(first, second):
+                return self.but.format(self.write(first), self.write(second))
 
 
-def _tsquery(wanted: Expression) -> str:
-    match wanted:
-        case Term(token, begins):
-            return f"'{token}':*" if begins else f"'{token}'"
-        case All(parts):
-            return f"({' & '.join(map(_tsquery, parts))})"
-        case Either(parts):
-            return f"({' | '.join(map(_tsquery, parts))})"
-        case But(first, second):
-            return f"({_tsquery(first)} & !{_tsquery(second)})"
+FTS5 = _Signs('"{}"', '"{}" *', " AND ", " OR ", "({} NOT {})")
+TSQUERY = _Signs("'{}'", "'{}':*", " & ", " | ", "({} & !{})")
