@@ -15,7 +15,6 @@ import pytest
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.jobs.looking import LOG_AT_ONCE
-from mlex_jupyter.jobs.moves import set_job
 from mlex_jupyter.jobs.search import Sought
 from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import Job, JobSpec, JobState, PredictTask, RunTask, TrainTask
@@ -36,8 +35,8 @@ async def engine(home: Path) -> AsyncIterator[Mlex]:
 
 
 def put(mlex: Mlex, job: Job, **values: object) -> None:
-    """Say what the supervisor would say of a job."""
-    mlex.store.write_now(lambda tx: set_job(tx, tx.execute(jobs.select().where(jobs.c.id == job.id)).one(), **values))
+    """As if the supervisor had said so of a job, ended or not."""
+    mlex.store.write_now(lambda tx: tx.execute(jobs.update().where(jobs.c.id == job.id).values(**values)))
 
 
 # ---------------------------------------------------------------- asking
