@@ -53,6 +53,7 @@ class JobVerbs(Parts):
         labels: str,
         params: Params = {},
         preset: str | None = None,
+        start: str | None = None,
         name: str | None = None,
         target: str = "local",
         resources: Resources = Resources(),
@@ -61,8 +62,9 @@ class JobVerbs(Parts):
         key: str | None = None,
         wait: bool = False,
     ) -> Job:
-        """Train an architecture on the labelled pixels of a dataset."""
-        task = checked(TrainTask, model=model, data=data, labels=labels, params=params, preset=preset)
+        """Train an architecture on the labelled pixels of a dataset, from zero or from what a model has learned."""
+        about = {"params": params, "preset": preset, "start": start}
+        task = checked(TrainTask, model=model, data=data, labels=labels, **about)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})

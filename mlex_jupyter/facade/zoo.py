@@ -14,13 +14,11 @@ from mlex_jupyter.types import (
     Package,
     PackageFile,
     Params,
-    PredictTask,
     Resources,
     TrainedOn,
     Visibility,
     ZooEntry,
     ZooPage,
-    checked,
 )
 from mlex_jupyter.verbs import verb
 
@@ -122,9 +120,7 @@ class ZooVerbs(Parts):
             return fit.untrained(known[model], complete_params(known[model], params))
         if params:
             raise Invalid(f"{model} is trained: its parameters are fixed.", hint="Leave -p out.")
-        trained, _ = await self.job_list.completing.network(
-            checked(PredictTask, model=model, version=version, data="data")
-        )
+        trained, _ = await self.job_list.completing.network(model, version)
         if trained.source.startswith("model-"):
             found = await self.zoo.by_id(trained.source)
             return fit.ready(f"{found.name}@{found.version}", trained, known.get(found.architecture), found.trained_on)
@@ -159,7 +155,8 @@ class ZooVerbs(Parts):
         """Publish a finished training in the zoo; the same run and name again is the same version."""
         job = await self.job_list.get(run)
         trained, file = self.job_list.completing.trained(job), await self.job_list.file(job.id)
-        made_from = (await self.zoo.model(parent)).id if parent else None
+        begun_with = file.model.source if file.model and file.model.source.startswith("model-") else None
+        made_from = (await self.zoo.model(parent)).id if parent else begun_with
         card = {"title": title, "description": description, "tags": tags, "license": license, "citation": citation}
         card |= {"name": name, "visibility": visibility, "parent": made_from, "owner": self.settings.user}
         model = await self.zoo.publish(job, trained, file, **card)

@@ -219,6 +219,7 @@ ABOUT = {
     "stroke": "The number of a stroke; `mlex strokes DATA LABELS` lists them.",
     "submitted_since": "Only those asked for since then, as `2026-11-21T09:00Z`.",
     "submitted_until": "Only those asked for before then.",
+    "start": "Begin with the weights of this published model or finished run.",
     "tags": "A tag, as often as wanted.",
     "target": "Where it runs; `mlex targets` lists them.",
     "task": "Only those for this task.",

@@ -14,11 +14,13 @@ from mlex_jupyter.targets import Targets
 from mlex_jupyter.types import (
     MODULE,
     NAME,
+    Architecture,
     Code,
     Job,
     JobFile,
     JobSpec,
     JobState,
+    Params,
     PredictTask,
     RunTask,
     Trained,
@@ -26,6 +28,9 @@ from mlex_jupyter.types import (
     new_id,
 )
 from mlex_jupyter.zoo import Zoo, fit
+
+Begun = tuple[Trained | None, str | None, Params]
+"""The network that a training begins with, its exact name, and what its form was."""
 
 
 class Completing:
@@ -60,7 +65,7 @@ class Completing:
         found: dict[str, Any]
         fit.refuse([fit.axes(data)])
         if isinstance(task, PredictTask):
-            model, named = await self.network(task)
+            model, named = await self.network(task.model, task.version)
             fit.refuse(fit.checks(fit.ready(task.model, model, None, None), data, None, job.spec.resources))
             task = task.model_copy(update={"data": data.name, **named})
             found = {"data": data, "model": model, "code": await self._code_of(model)}
@@ -69,22 +74,38 @@ class Completing:
             if architecture.owner is not None:
                 self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
             labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
+            start, exact, begun = await self._start(task.start, architecture)
             preset = preset_params(architecture, task.preset) if task.preset else {}
-            params = complete_params(architecture, {**preset, **task.params})
+            params = complete_params(architecture, {**begun, **preset, **task.params})
             fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
-            task = task.model_copy(update={"data": data.name, "params": params})
-            found = {"data": data, "labels": labels, "architecture": architecture, "code": code}
+            task = task.model_copy(update={"data": data.name, "params": params, "start": exact})
+            found = {"data": data, "labels": labels, "architecture": architecture, "code": code, "model": start}
         return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
 
-    async def network(self, task: PredictTask) -> tuple[Trained, dict[str, Any]]:
-        """The network that a prediction names, a published model or else a finished training, and its exact name."""
-        if published := await self.zoo.find(task.model, task.version):
+    async def _start(self, reference: str | None, architecture: Architecture) -> Begun:
+        """What a training begins with. The form of a network stays what it was, or its weights would not fit."""
+        if reference is None:
+            return None, None, {}
+        model, named = await self.network(reference, None)
+        if model.architecture != architecture.name:
+            raise Invalid(
+                f"{reference} is a {model.architecture}, with whose weights no {architecture.name} can begin.",
+                hint=f"Train {model.architecture}, or begin with another model.",
+            )
+        form: Any = architecture.params_schema["properties"]
+        own = {name for name, field in form.items() if field.get("x-group") == "network"}
+        exact = f"{named['model']}@{named['version']}" if named else model.source
+        return model, exact, {name: value for name, value in model.params.items() if name in own}
+
+    async def network(self, reference: str, version: int | None) -> tuple[Trained, dict[str, Any]]:
+        """The network of this name, a published model or else a finished training, and its exact name."""
+        if published := await self.zoo.find(reference, version):
             return self.zoo.trained(published), {"model": published.name, "version": published.version}
         try:
-            run = await self.jobs.get(task.model)
+            run = await self.jobs.get(reference)
         except NotFound as error:
-            near = nearest(task.model, await self.zoo.names())
-            raise NotFound(f"There is no model and no run {task.model!r}.", hint=near or error.hint) from None
+            near = nearest(reference, await self.zoo.names())
+            raise NotFound(f"There is no model and no run {reference!r}.", hint=near or error.hint) from None
         return self.trained(run), {}
 
     async def _code_of(self, model: Trained) -> Code | None:

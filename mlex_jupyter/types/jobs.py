@@ -27,6 +27,8 @@ class TrainTask(Record):
     """Network and training parameters; what is left out takes the preset's value, else the architecture's default."""
     preset: str | None = Field(None, max_length=100)
     """Some of the architecture's parameters by one word, as `fast`."""
+    start: Reference | None = None
+    """What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture."""
 
 
 class PredictTask(Record):

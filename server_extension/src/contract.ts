@@ -3368,6 +3368,12 @@ export interface components {
              * @default null
              */
             preset?: string | null;
+            /**
+             * Start
+             * @description What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture.
+             * @default null
+             */
+            start?: string | null;
         };
         /**
          * TrainedOn
