@@ -61,12 +61,24 @@ def _said(words: list[str]) -> int:
     return WELL
 
 
+def _check_text(words: list[str]) -> None:
+    from mlex_jupyter.errors import Invalid
+
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            hint = "Rename what it names, or make a link to it with a name of plain letters."
+            raise Invalid(f"{ascii(word)[:200]} is not in UTF-8, and can stand in no list.", hint=hint) from None
+
+
 def _do(words: list[str]) -> None:
     from mlex_jupyter import sync
     from mlex_jupyter.faces import grammar, lines
     from mlex_jupyter.faces.helping import verb_help
     from mlex_jupyter.faces.watch import PlainLines, TerminalLine
 
+    _check_text(words)
     words = _chosen(words)
     if words[0] == "serve":
         # In the place of this process, so that signals reach it: a module of the server is not the shell's to import.
@@ -133,14 +145,17 @@ def _print_piece(piece: Any, json: bool) -> None:
 
 
 def _complain(error: MlexError, json: bool) -> None:
+    from mlex_jupyter.faces.words import plain_lines
+
     if json:
+        from mlex_jupyter.faces.present import as_json
         from mlex_jupyter.types import Problem
 
-        print(Problem.of(error).model_dump_json(), file=sys.stderr)
+        print(as_json(Problem.of(error), indent=None), file=sys.stderr)
         return
-    print(f"mlex: {error.message}", file=sys.stderr)
+    print(f"mlex: {plain_lines(error.message)}", file=sys.stderr)
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        print(plain_lines(error.hint), file=sys.stderr)
 
 
 if __name__ == "__main__":

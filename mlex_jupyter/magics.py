@@ -25,7 +25,7 @@ from mlex_jupyter.faces.helping import verb_help
 from mlex_jupyter.faces.outline import overview
 from mlex_jupyter.faces.present import as_json
 from mlex_jupyter.faces.watch import StopWaiting, teller
-from mlex_jupyter.faces.words import words
+from mlex_jupyter.faces.words import plain_lines, words
 from mlex_jupyter.lab import connect
 from mlex_jupyter.own import NETWORK, brought, is_own
 from mlex_jupyter.verbs import Verb
@@ -42,7 +42,7 @@ class Stop(Exception):
     """What a cell that could not be done ends with: message and hint, so that Run All stops, and no traceback."""
 
     def __init__(self, message: str, hint: str | None) -> None:
-        super().__init__(message if hint is None else f"{message}\n{hint}")
+        super().__init__(plain_lines(message if hint is None else f"{message}\n{hint}"))
         self.message = message
         self.hint = hint
 

@@ -130,7 +130,7 @@ def check_notes(description: str, meta: Mapping[str, str]) -> None:
     for key, value in meta.items():
         if not KEY.fullmatch(key) or len(value) > LONGEST_NOTE or not value.isprintable():
             raise Invalid(
-                f"{key[:LONGEST]}={value[:LONGEST]} cannot be a note.",
+                f"{f'{key}={value}'[:LONGEST]!r} cannot be a note.",
                 hint=f"Say key=value: the key of letters, digits, '.', '_' and '-', the value at most {LONGEST_NOTE}.",
             )
 

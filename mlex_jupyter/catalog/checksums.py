@@ -176,9 +176,14 @@ def _compared(dataset: Dataset, contents: Contents, noted: Contents | None, *, a
         state="changed",
         expected=expected,
         says=f"It is not what it was:{of}. {then or 'What was trained on it saw other values.'}",
-        **{what: tuple(names[:NAMED]) for what, names in found.items()},
+        **{what: tuple(map(_said, names[:NAMED])) for what, names in found.items()},
         **about,
     )
+
+
+def _said(name: str) -> str:
+    """A file's name as text, also where it is none."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _counted(count: int, *, listed: bool) -> str:

@@ -18,6 +18,7 @@ from mlex_jupyter.data.asking import Heard, Limits
 from mlex_jupyter.data.frames import Frame
 from mlex_jupyter.data.lanes import lane
 from mlex_jupyter.data.places import Policy, is_url
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.types import ClassInfo, Dataset, LabelSet, Quality
 
 if TYPE_CHECKING:
@@ -107,7 +108,17 @@ class Plane(NamedTuple):
 
 
 def absolute(path: str) -> str:
-    """The same path from wherever one looks; what cannot be one is the reader's to refuse."""
+    """The same path from wherever one looks; what cannot be one is the reader's to refuse.
+
+    What is no text is refused here: it could stand in no database, no JSON and no message to a reader.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise Invalid(
+            f"{ascii(path)[:200]} has a name that is not in UTF-8, and can stand in no list.",
+            hint="Rename it, or make a link to it with a name of plain letters.",
+        ) from None
     if is_url(path):
         return path
     with contextlib.suppress(RuntimeError, ValueError):

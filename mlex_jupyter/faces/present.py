@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,6 +15,9 @@ from mlex_jupyter.faces.facts import FACTS
 from mlex_jupyter.faces.grids import Fact, Grid, html_facts, html_grid, text_facts, text_grid
 from mlex_jupyter.faces.words import clock, plain, words
 from mlex_jupyter.types import Architecture, Code, Entry, JobState, Lineage, ModelReport, Quality, Record
+
+OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Letters that JSON takes as they are and that mean something to terminals: commands, and turns of direction."""
 
 
 def grid(records: Sequence[Record]) -> Grid:
@@ -166,7 +170,7 @@ def to_pandas(value: Record | Sequence[Record]) -> Any:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """One JSON document of a record, a list of them, or plain values."""
+    """One JSON document of a record, a list of them, or plain values; what a terminal would obey is escaped in it."""
     from pydantic_core import to_json
 
-    return to_json(value, indent=indent).decode()
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value, indent=indent).decode())

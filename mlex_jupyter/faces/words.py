@@ -128,6 +128,11 @@ def task_words(task: Task) -> str:
             return f"call {task.code.name}" if task.code and task.code.name else f"run {shlex.join(task.argv)}"
 
 
+def plain_lines(text: str) -> str:
+    """The same of each line."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def plain(text: str) -> str:
     """A text that cannot move a terminal's cursor: what is not printable is shown as an escape."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
