@@ -1,6 +1,7 @@
 """The journal: what each commit changed in the records, beside the database, so that a broken one can be made anew.
 
     <home>/records.jsonl      a line a changed row: {"n": 12, "last": 345, "table": "datasets", "key": …, "row": …}
+    <home>/strokes.jsonl      the same of what is painted: drafts, their tiles, and what can be taken back
     <home>/mlex.db.backup     the whole database, as it was an hour ago at most; what it holds leaves the journal
 
 Lines are noted by triggers of the writing connection, so nobody who writes needs to think of them, and appended once
@@ -11,9 +12,7 @@ seen commits that the database lost.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -21,18 +20,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, LargeBinary, Table
 from sqlalchemy.types import JSON
 
 from mlex_jupyter.files import whole_file
+from mlex_jupyter.store.journalfile import JournalFile
 from mlex_jupyter.store.tables import jobs, metadata
 
 log = logging.getLogger(__name__)
-JOURNAL, BACKUP = "records.jsonl", "mlex.db.backup"
+JOURNAL, STROKES, BACKUP = "records.jsonl", "strokes.jsonl", "mlex.db.backup"
 BACKUP_EVERY_S = 3600.0
 LOOK_EVERY_S = 60.0
+STROKES_BYTES = 1 << 26
+"""Once more was painted there is a backup at once; where that cannot be made, four times as much is kept at most."""
 NUMBER = "journal"
+PAINTED = ("label_tiles", "label_slices", "label_changes", "label_strokes", "label_drafts")
+"""The tables of drafts; the last has the smallest rows, and its line comes last."""
 MOVES = ("state", "asked", "cancel", "attempt", "native_id")
 """The columns of a job whose change is noted; what a run says is in its folder."""
 STANDS = (*MOVES, "reason", "message", "hint", "exit_code", "vanished", "failures", "not_before", "started", "ended")
@@ -47,8 +50,9 @@ def key_of(table: Table) -> tuple[str, ...]:
 
 
 def kept_tables() -> list[Table]:
-    """The tables that cannot be made from anything else: those with records, and those that say so."""
-    return [table for table in metadata.sorted_tables if "record" in table.c or table.info.get("journal")]
+    """The tables that cannot be made from anything else: those with records, those that say so, and drafts."""
+    said = [table for table in metadata.sorted_tables if "record" in table.c or table.info.get("journal")]
+    return [*said, *(metadata.tables[name] for name in PAINTED)]
 
 
 class Journal:
@@ -56,6 +60,8 @@ class Journal:
 
     def __init__(self, home: Path) -> None:
         self.path = home / JOURNAL
+        self._records = JournalFile(self.path)
+        self._strokes = JournalFile(home / STROKES)
         self.backup = home / BACKUP
         self._database = home / "mlex.db"
         self._looked = 0.0
@@ -81,60 +87,53 @@ class Journal:
 
     def committing(self, tx: Connection) -> Callable[[], None] | None:
         """What is to be done once this transaction is committed; None where it changed no record."""
-        told = "SELECT tbl, row, max(new), max(gone) FROM touched GROUP BY tbl, row, gone"
-        touched = tx.exec_driver_sql(told).all()
+        query = "SELECT tbl, row, max(new), max(gone) FROM touched GROUP BY tbl, row, gone"
+        touched = tx.exec_driver_sql(query).all()
         if not touched:
             return self.back_up_when_due if self._due() else None
         tx.exec_driver_sql("DELETE FROM touched")
         tx.exec_driver_sql(f"INSERT INTO meta VALUES ('{NUMBER}', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
         number = tx.exec_driver_sql(f"SELECT value FROM meta WHERE key = '{NUMBER}'").scalar()
         last = tx.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'events'").scalar() or 0
-        said = [*_gone(touched)]
-        for table in [*kept_tables(), jobs]:
-            for new in (0, 1):
-                rows = [row for name, row, begun, _ in touched if (name, begun) == (table.name, new)]
-                said += _rows(tx, table, rows, bool(new))
-        lines = [f'{{"n": {number}, "last": {last}, {line}}}\n' for line in said]
-        return lambda: self._append("".join(lines).encode())
+        told: dict[bool, list[str]] = {False: [], True: []}
+        for name, line in [*_gone(touched), *self._changed(tx, touched)]:
+            told[name in PAINTED].append(f'{{"n": {number}, "last": {last}, {line}}}\n')
+        records, strokes = ("".join(told[painted]).encode() for painted in (False, True))
+        return lambda: self._append(records, strokes)
 
-    def _append(self, lines: bytes) -> None:
+    def _changed(self, tx: Connection, touched: Sequence[Any]) -> Iterator[tuple[str, str]]:
+        rows: dict[tuple[str, int], list[int]] = {}
+        for name, row, new, _ in touched:
+            rows.setdefault((name, new), []).append(row)
+        for table in [jobs, *kept_tables()]:
+            for new in (0, 1):
+                if found := rows.get((table.name, new)):
+                    yield from ((table.name, line) for line in _rows(tx, table, found, bool(new)))
+
+    def _append(self, records: bytes, strokes: bytes) -> None:
+        much = False
         try:
-            with self._locked() as file:
-                os.write(file, lines)
+            if records:
+                self._records.append(records)
+            if strokes:
+                much = self._strokes.append(strokes, 4 * STROKES_BYTES) > STROKES_BYTES
         except OSError as error:  # the commit holds; the next backup has what is missing here
             log.warning("%s could not be written: %s", self.path, error)
-        if self._due():
+        if (much and not self._at_work()) or self._due():
             self.back_up_when_due()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)
+    def _at_work(self) -> bool:
+        return self._backing_up is not None and self._backing_up.is_alive()
 
     # ------------------------------------------------------------ reading
 
     def lines(self) -> list[dict[str, Any]]:
         """All that was noted, in the order of the commits; a line that is not whole is none."""
-        try:
-            said = self.path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        found = [line for line in map(_parse, said) if line is not None]
-        return sorted(found, key=lambda line: line["n"])
+        return sorted([*self._records.lines(), *self._strokes.lines()], key=lambda line: line["n"])
 
     def last(self) -> int:
         """The highest number of a commit at the end of the journal."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - (1 << 16)))
-                said = file.read().splitlines()
-        except FileNotFoundError:
-            return 0
-        return max((line["n"] for line in map(_parse, said) if line is not None), default=0)
+        return max(self._records.last(), self._strokes.last())
 
     # ------------------------------------------------------------ backing up
 
@@ -168,35 +167,35 @@ class Journal:
             with whole_file(self.backup) as beside:
                 beside.touch(0o600)
                 number = _copy(self._database, beside)
-            with self._locked() as file:
-                size = os.fstat(file).st_size
-                said = os.pread(file, size, 0).splitlines(keepends=True)
-                left = [line for line in said if (found := _parse(line)) is not None and found["n"] >= number]
-                os.ftruncate(file, 0)
-                os.write(file, b"".join(left))
+            for file in (self._records, self._strokes):
+                file.drop_before(number)
         except (OSError, sqlite3.Error) as error:  # the database itself is well, as far as anybody knows
             log.warning("%s could not be made: %s", self.backup, error)
 
 
-def _gone(touched: Sequence[Any]) -> Iterator[str]:
+def _gone(touched: Sequence[Any]) -> Iterator[tuple[str, str]]:
     for name, _, _, gone in touched:
         if gone is not None:
-            yield f'"table": "{name}", "key": {gone}, "row": null'
+            yield name, f'"table": "{name}", "key": {gone}, "row": null'
 
 
 def _rows(tx: Connection, table: Table, rows: Sequence[int], new: bool) -> Iterator[str]:
     """What these rows are now, put into words by SQLite itself; of a job that is known, only what moves."""
     columns = table.c if new or table is not jobs else [table.c[name] for name in ("id", *STANDS)]
-    words = ", ".join(
-        f"'{part.name}', " + (f'json("{part.name}")' if isinstance(part.type, JSON) else f'"{part.name}"')
-        for part in columns
-    )
+    words = ", ".join(f"'{part.name}', {_in_words(part)}" for part in columns)
     key = ", ".join(f"'{part}', {part}" for part in key_of(table))
     for begin in range(0, len(rows), 500):
         some = ", ".join(map(str, rows[begin : begin + 500]))
         query = f"SELECT json_object({key}), json_object({words}) FROM {table.name} WHERE rowid IN ({some})"
         for named, row in tx.exec_driver_sql(query):
             yield f'"table": "{table.name}", "key": {named}, "row": {row}'
+
+
+def _in_words(part: Column[Any]) -> str:
+    """A column as JSON can hold it: bytes as hexadecimal digits."""
+    if isinstance(part.type, LargeBinary):
+        return f'CASE WHEN "{part.name}" IS NULL THEN NULL ELSE hex("{part.name}") END'
+    return f'json("{part.name}")' if isinstance(part.type, JSON) else f'"{part.name}"'
 
 
 def _copy(database: Path, to: Path) -> int:
@@ -211,12 +210,3 @@ def _copy(database: Path, to: Path) -> int:
         target.execute("PRAGMA journal_mode=DELETE")
         row = target.execute("SELECT value FROM meta WHERE key = ?", (NUMBER,)).fetchone()
     return int(row[0]) if row else 0
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = from_json(line)
-    except ValueError:
-        return None
-    whole = isinstance(found, dict) and {"n", "table", "key", "row"} <= found.keys()
-    return found if whole and isinstance(found["n"], int) else None
