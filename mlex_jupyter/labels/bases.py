@@ -52,7 +52,7 @@ class Bases:
         return found
 
     def some(self, place: Path, wanted: Iterable[Place]) -> dict[Place, bytes]:
-        """These tiles, packed; where they lie on many slices, the others of each are left alone."""
+        """These tiles, packed. Where they lie on many slices, the others of each are packed while nobody waits."""
         wanted = list(wanted)
         by_z: dict[int, list[Place]] = {}
         for each in wanted:
@@ -76,6 +76,7 @@ class Bases:
                 self._single.update(((place, at), packed) for at, packed in known.items())
                 while len(self._single) > TILES_KEPT:
                     self._single.popitem(last=False)
+            _beside().submit(self.tiles, place, z)
         return known
 
 
@@ -87,6 +88,11 @@ def _packed(plane: Bytes, at: Place) -> bytes:
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="mlex-bases")
+
+
+@cache
+def _beside() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="mlex-bases-beside")
 
 
 def chunk(place: Path, z: int) -> Path:

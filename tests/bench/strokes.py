@@ -1,6 +1,7 @@
 """Painting: a stroke until it is acknowledged, along z and across 64 slices, taken back, and a slice read again.
 
-Beside it stands a plain SQLite with one table of tiles, durable too, that replaces the same bytes in one commit.
+Beside it stands a plain SQLite with one table of tiles, durable too, that replaces the same bytes in one commit; for
+the first stroke across a version that nobody has looked at yet, zarr that reads its slices.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from sqlalchemy import select
 
 from mlex_jupyter.app import Mlex
+from mlex_jupyter.data.painted import create
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store.tables import label_tiles
 from mlex_jupyter.types import Painted, Patch, Stroke
-from tests.bench.figures import Figure, median, quantile
+from tests.bench.figures import Figure, median, quantile, seconds
 
 SHAPE = (96, 4096, 4096)
 DEEP = 64
 BRUSH = 48
 ROUNDS = 30
+COLD_ROUNDS = 5
 P99_MS = 50.0
 """What is drawn seems to follow the hand."""
 ACROSS_MS = 100.0
@@ -37,7 +41,7 @@ Times = dict[str, list[float]]
 def figures() -> list[Figure]:
     """Medians, and the slowest of a hundred along z."""
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measured(Path(folder)))
+        return [*asyncio.run(_measured(Path(folder))), asyncio.run(_over_a_version(Path(folder)))]
 
 
 async def _measured(folder: Path) -> list[Figure]:
@@ -75,6 +79,35 @@ async def _measured(folder: Path) -> list[Figure]:
     mlex.close()
     plain.close()
     return _told(ours, theirs)
+
+
+async def _over_a_version(folder: Path) -> Figure:
+    settings, noise = Settings.load(home=folder / "versions"), np.random.default_rng(2)
+    shape = (DEEP, *SHAPE[1:])
+    labels = create(folder / "labels.zarr", shape)
+    slice_YX = np.zeros(shape[1:], np.uint8)
+    for row, column, side, value in noise.integers((0, 0, 50, 1), (3500, 3500, 600, 3), (60, 4)):
+        slice_YX[row : row + side, column : column + side] = value
+    for z in range(DEEP):
+        labels[z] = np.roll(slice_YX, z, 0)
+    mlex = Mlex(settings)
+    np.lib.format.open_memmap(folder / "deep.npy", "w+", np.uint8, shape)
+    await mlex.register(str(folder / "deep.npy"))
+    version = await mlex.import_labels("deep", str(folder / "labels.zarr"))
+    mlex.close()
+    ours, theirs = [], []
+    for _ in range(COLD_ROUNDS):
+        again = Mlex(settings)  # that has looked at nothing
+        patch = _blob(noise, 1, int(noise.integers(0, SHAPE[1])), DEEP, BRUSH).model_copy(update={"row": 0})
+        took, _ = await _ms(
+            lambda again=again, patch=patch: again.paint("deep", "labels", Stroke(patches=(patch,), as_of=1 << 40))
+        )
+        again.close()
+        ours.append(took)
+        array = zarr.open_array(version.uri, mode="r")
+        theirs.append(1000 * seconds(lambda array=array: [array[z] for z in range(DEEP)]))
+    said = f"the first stroke across y of a version, {DEEP} slices, p50"
+    return Figure(said, median(ours), "ms", median(theirs), "zarr that reads these slices")
 
 
 def _told(ours: Times, theirs: Times) -> list[Figure]:
