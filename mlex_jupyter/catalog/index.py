@@ -7,6 +7,7 @@ indexed when somebody searches next.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -15,14 +16,11 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     bindparam,
     delete,
     func,
     insert,
-    literal,
     select,
-    union_all,
     update,
 )
 
@@ -35,7 +33,7 @@ VERSION = 2
 FIRST = 1 << 52
 PART = re.compile(r"\d+|[^\W\d_]+")
 MOST_WORDS = 400
-COUNTED = 2000
+COUNTED = 1000
 """Only so many of those that are found are counted by their sorts."""
 FACETS_AT_MOST = 50
 AT_ONCE = 500
@@ -170,45 +168,27 @@ def facets(tx: Connection, wanted: Wanted) -> Facets:
     asked = _asked(tx, wanted)
     if asked is None:
         return Facets(total=0)
-    terms, expression, conditions = dataset_terms, *asked
+    listed = textsearch.meant(tx, dataset_index, asked[0], dataset_index.c.dataset).where(*asked[1]).limit(COUNTED)
     columns = [datasets.c[name] for name in COLUMNS.values()]
-    everything = expression is None and not conditions
-    some = textsearch.meant(tx, dataset_index, expression, dataset_index.c.dataset).where(*conditions)
-    chosen = select(datasets.c.id, *columns)
-    if not everything:
-        listed = some.limit(COUNTED).subquery()
-        chosen = chosen.join(listed, listed.c.dataset == datasets.c.id)
-    found = chosen.cte("found")  # looked for once, counted in several ways
-    counted: list[Select[Any]] = [select(literal("total"), literal(""), func.count()).select_from(found)]
-    for title, name in COLUMNS.items():
-        column = datasets.c[name] if everything else found.c[name]
-        counted.append(_counted(title, select(column.label("value")).where(column.is_not(None))))
-    for title, field in TERMS.items():
-        those = select(terms.c.term.label("value")).where(terms.c.field == field)
-        counted.append(_counted(title, those if everything else those.join(found, terms.c.dataset == found.c.id)))
-    counts: dict[str, dict[str, int]] = {}
-    for title, value, count in tx.execute(union_all(*counted)):
-        counts.setdefault(title, {})[value] = count
-    total = counts.pop("total")[""]
-    more = not everything and total == COUNTED
+    rows = tx.execute(select(*columns).where(datasets.c.id.in_(select(listed.subquery())))).all()
+    counts = {title: Counter(getattr(row, name) for row in rows) for title, name in COLUMNS.items()}
+    # Their few terms are read by their ids; with a condition on the field, all terms of that field would be.
+    terms = select(dataset_terms.c.field, dataset_terms.c.term, func.count())
+    those = terms.where(dataset_terms.c.dataset.in_(select(listed.subquery())))
+    for field, term, number in tx.execute(those.group_by(dataset_terms.c.field, dataset_terms.c.term)):
+        if field in TERMS:
+            counts.setdefault(TERMS[field], Counter())[term] = number
     sorts = {title: _most_frequent(values) for title, values in counts.items()}
-    return Facets(total=total, more_than_total=more, **sorts)
+    return Facets(total=len(rows), more_than_total=len(rows) == COUNTED, **sorts)
 
 
 COLUMNS = {"readers": "reader", "dtypes": "dtype", "axes": "axes", "owners": "owner"}
-TERMS = {"tags": "tag", "meta": "meta"}
+TERMS = {"tag": "tags", "meta": "meta"}
 
 
-def _counted(title: str, values: Select[Any]) -> Select[Any]:
-    """The most frequent of these values, with their counts."""
-    column = values.selected_columns["value"]
-    count = func.count().label("count")
-    most = values.add_columns(count).group_by(column).order_by(count.desc(), column).limit(FACETS_AT_MOST).subquery()
-    return select(literal(title), most.c.value, most.c.count)
-
-
-def _most_frequent(counts: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+def _most_frequent(counts: Counter[str | None]) -> dict[str, int]:
+    known = [(value, count) for value, count in counts.items() if value is not None]
+    return dict(sorted(known, key=lambda pair: (-pair[1], pair[0]))[:FACETS_AT_MOST])
 
 
 def _asked(tx: Connection, wanted: Wanted) -> tuple[Expression | None, list[ColumnElement[bool]]] | None:
