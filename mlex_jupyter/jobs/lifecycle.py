@@ -33,7 +33,7 @@ from mlex_jupyter.runevents import Found, read_events
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store.tables import Row
 from mlex_jupyter.targets import Seen, Targets
-from mlex_jupyter.types import JobFile, JobState
+from mlex_jupyter.types import JobState
 
 TAKEN = 79  # the exit code of a second copy of the same attempt: learn.run
 STATES_EVERY_S = 0.2
@@ -53,9 +53,8 @@ class Lifecycle:
         self.targets = targets
         self.moves = Moves(reign, settings, targets)
         self.endings = Endings(self.moves, catalog)
-        self.tracked = Tracked(self.moves, only)
         self.elsewhere = hosts.Elsewhere(self.store)
-        self._active: dict[str, list[JobFile]] = {}  # what was started, by target
+        self.tracked = Tracked(self.moves, self.elsewhere, only)
         self._full: set[str] = set()  # targets at which an older job waits for room
         self._held: list[Held] = []
         self._told: dict[str, float] = {}  # native ids that were told to stop, and when
@@ -84,11 +83,8 @@ class Lifecycle:
         await self.elsewhere.end_strays(self.targets)
         await self._refresh()
         self._full, self._held = set(), []
-        for row in [*self.tracked.begun.values(), *self.tracked.waiting]:
-            if self.elsewhere.holds(row):
-                await self._step(row, self._heed_elsewhere)
-            elif row.state == JobState.WAITING or row.native_id is None or row.cancel >= row.attempt:
-                await self._step(row, self._heed)
+        for row in [*self.tracked.heeded.values(), *self.tracked.waiting]:
+            await self._step(row, self._heed_elsewhere if self.elsewhere.holds(row) else self._heed)
         if self._held:
             self.moves.moved |= {held.row.id for held in self._held}
             await self.moves.reign.write(partial(hold, those=self._held))
@@ -96,10 +92,6 @@ class Lifecycle:
     async def _refresh(self) -> None:
         for row in await self.tracked.refresh():
             await self.endings.end_unreadable(row)
-        self._active = {}
-        for row in self.tracked.begun.values():
-            if not self.elsewhere.holds(row):
-                self._active.setdefault(row.target, []).append(self.tracked.files[row.id])
 
     async def _step(self, row: Row, move: Callable[[Row], Awaitable[None]]) -> None:
         """Make one job's move; what goes wrong with it ends that job, in words, and no other."""
@@ -174,7 +166,7 @@ class Lifecycle:
         """Begin it where there is room; otherwise the younger ones at its target wait for it."""
         target = self.moves.target(row)
         try:
-            reason = target.room(self.tracked.files[row.id], self._active.get(row.target, []))
+            reason = target.room(self.tracked.files[row.id], self.tracked.active.get(row.target, {}).values())
         except TargetError as error:
             if not error.transient:
                 raise
@@ -200,7 +192,7 @@ class Lifecycle:
             ended=None,
             exit_code=None,
         )
-        self._active.setdefault(row.target, []).append(self.tracked.files[row.id])
+        self.tracked.active.setdefault(row.target, {})[row.id] = self.tracked.files[row.id]
         failpoint("supervisor.before_submit")
         await self._submit(begun)
 
@@ -268,9 +260,8 @@ class Lifecycle:
                 continue
             for row in mine:
                 await self._step(row, partial(self._judge, seen=seen[row.native_id]))
-        if self._told:
-            there = {row.native_id for row in self.tracked.begun.values()}
-            self._told = {native: when for native, when in self._told.items() if native in there}
+        if not self.tracked.heeded:
+            self._told.clear()
 
     async def _judge(self, row: Row, seen: Seen) -> None:
         """Decide from what the target saw, and then from what the folder says, where the job stands."""

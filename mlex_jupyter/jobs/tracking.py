@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 
+from mlex_jupyter.jobs.hosts import Elsewhere
 from mlex_jupyter.jobs.moves import Moves, set_job
 from mlex_jupyter.store.tables import Row, awaited, jobs
 from mlex_jupyter.types import JobFile, JobState
@@ -146,31 +147,39 @@ def let_go_of_stranded(tx: Connection) -> None:
 class Tracked:
     """The jobs of one supervisor: of the whole home, or those that were started on one host."""
 
-    def __init__(self, moves: Moves, only: str | None = None) -> None:
+    def __init__(self, moves: Moves, elsewhere: Elsewhere, only: str | None = None) -> None:
         self.moves = moves
+        self.elsewhere = elsewhere
         self.only = only
         self.begun: dict[str, Row] = {}
+        self.heeded: dict[str, Row] = {}
+        """Of these, those that somebody wishes something of, or whose host may be silent."""
+        self.active: dict[str, dict[str, JobFile]] = {}
+        """What takes room here, by target."""
         self.waiting: list[Row] = []
         self.files: dict[str, JobFile] = {}
         self.followed: dict[str, Row] = {}
         self.busy = False
         """Whether any of them has not ended."""
-        self._whole = -WHOLE_EVERY_S
+        self._whole = 0.0
 
     async def refresh(self) -> list[Row]:
         """Read what is new; those of which nobody can say what they were to do."""
         moved = sorted(self.moves.moved)
-        whole = time.monotonic() - self._whole >= WHOLE_EVERY_S
+        began = time.monotonic()
+        whole = began >= self._whole
         store = self.moves.reign.store
-        rows, waiting, due, self.busy = await store.read(partial(self._read, moved=None if whole else moved))
+        rows, self.waiting, due, self.busy = await store.read(partial(self._read, moved=None if whole else moved))
         self.moves.moved.difference_update(moved)
-        self._whole = time.monotonic() if whole else self._whole
-        self._take(rows, [] if whole else moved, whole=whole)
+        for job in [*self.begun, *moved] if whole else moved:
+            self._drop(job)
+        if whole:  # the more there are the less often
+            self._whole = time.monotonic() + max(WHOLE_EVERY_S, 100 * (time.monotonic() - began))
+        unreadable = await self._keep([row for row in rows if row.state in BEGUN])
         self.busy = self.busy or bool(self.begun)
-        self.waiting = waiting
         if due:
             await self.moves.reign.write(partial(_let_go, numbers=due))
-        return await self._complete()
+        return unreadable
 
     def _read(self, tx: Connection, moved: list[str] | None) -> tuple[list[Row], list[Row], list[int], bool]:
         """What was started, as far as it is old; what waits; whose pause is over; whether there is more."""
@@ -183,29 +192,35 @@ class Tracked:
             return [row for row in rows if row.host == self.only], [], [], False
         return rows, front(tx), _due(tx), unfinished(tx)
 
-    def _take(self, rows: list[Row], moved: list[str], *, whole: bool) -> None:
-        if whole:
-            self.begun.clear()
-        for job in moved:
-            self.begun.pop(job, None)
-        self.begun |= {row.id: row for row in rows if row.state in BEGUN}
+    def _drop(self, job: str) -> None:
+        for those in (self.begun, self.heeded, *self.active.values()):
+            those.pop(job, None)
 
-    async def _complete(self) -> list[Row]:
-        """What the jobs are to do, and how those stand that they follow."""
-        there = [*self.begun.values(), *self.waiting]
-        unknown = [row.id for row in there if row.id not in self.files]
+    async def _keep(self, rows: list[Row]) -> list[Row]:
+        """Have these among what was started, with what they are to do, and how those stand that others follow."""
         store = self.moves.reign.store
+        unknown = [row.id for row in (*rows, *self.waiting) if row.id not in self.files]
         if unknown:
             self.files |= await store.read(partial(_files, ids=unknown))
-        unreadable = [row for row in there if row.id not in self.files]
-        for row in unreadable:
-            self.begun.pop(row.id, None)
+        unreadable = [row for row in (*rows, *self.waiting) if row.id not in self.files]
         self.waiting = [row for row in self.waiting if row.id in self.files]
-        if len(self.files) > 2 * len(there) + AT_ONCE:
-            self.files = {row.id: self.files[row.id] for row in [*self.begun.values(), *self.waiting]}
+        for row in rows:
+            if row.id in self.files:
+                self._add(row)
+        if len(self.files) > 2 * (len(self.begun) + len(self.waiting)) + AT_ONCE:
+            self.files = {job: self.files[job] for job in (*self.begun, *(row.id for row in self.waiting))}
         followed = sorted({other for row in self.waiting for other in self.files[row.id].spec.after})
         self.followed = await store.read(partial(_standing, ids=followed)) if followed else {}
         return unreadable
+
+    def _add(self, row: Row) -> None:
+        self._drop(row.id)
+        self.begun[row.id] = row
+        elsewhere = self.elsewhere.holds(row)
+        if not elsewhere:
+            self.active.setdefault(row.target, {})[row.id] = self.files[row.id]
+        if elsewhere or row.native_id is None or row.cancel >= row.attempt:
+            self.heeded[row.id] = row
 
 
 class Turns:

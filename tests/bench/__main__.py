@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.figures import Figure
 
-HOME = ("submissions", "metrics", "many", "search", "datasets")
+HOME = ("submissions", "metrics", "tracked", "many", "search", "datasets")
 PROGRAMS = ("startup", "lab", "latency", "rest", *HOME, "slices", "strokes", "uploads")
 FILE = Path("build/bench.json")
 
