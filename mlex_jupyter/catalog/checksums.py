@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from mlex_jupyter.data.digests import (
     places_of,
     size_of,
 )
+from mlex_jupyter.data.places import Policy, is_url, split
 from mlex_jupyter.errors import NotFound, Unavailable
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.settings import Settings
@@ -47,12 +48,19 @@ class Checksums:
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.folder = settings.home / "checksums"
         self.catalog = catalog
+        self.policy = Policy.of(settings)
 
     async def size(self, dataset: Dataset) -> int:
         """How many bytes a comparison has to read."""
         if algorithm_of(dataset.uri) == OF_ETAGS:
             return 0
-        return await asyncio.to_thread(lambda: size_of(places_of(dataset.uri)))
+        return await asyncio.to_thread(lambda: size_of(self._places(dataset)))
+
+    def _places(self, dataset: Dataset) -> Mapping[str, str]:
+        """The files to read; Forbidden where a link has come in their place that leads out of what may be opened."""
+        if not is_url(dataset.uri):
+            self.policy.check(split(dataset.uri)[0])
+        return places_of(dataset.uri)
 
     async def last(self, dataset: Dataset) -> Verification:
         """What the last comparison found."""
@@ -93,7 +101,7 @@ class Checksums:
         said = Progress(dataset.name, stop, lambda line: context.run(tell, line))
 
         def read() -> Contents:
-            places = places_of(dataset.uri)
+            places = self._places(dataset)
             said.total = size_of(places)
             return contents_of(places, said)
 

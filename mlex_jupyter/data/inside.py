@@ -43,6 +43,10 @@ def opened_inside(path: str, root: str) -> Iterator[int | None]:
             raise elsewhere(path, root) from None
         yield None
         return
+    except PermissionError:  # a reader is kept from what lies outside of the folders that are allowed
+        if not _within(os.path.realpath(path), root):
+            raise elsewhere(path, root) from None
+        raise
     try:
         if not _within(os.readlink(f"/proc/self/fd/{descriptor}"), root):
             raise elsewhere(path, root)
