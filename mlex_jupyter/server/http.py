@@ -129,16 +129,26 @@ class Router:
 
     def __init__(self, mlex: Mlex) -> None:
         self.mlex = mlex
-        self.calls = [Call(verb, verb.route) for verb in table(type(mlex)).values() if verb.route]
+        calls = [Call(verb, verb.route) for verb in table(type(mlex)).values() if verb.route]
+        self.calls = sorted(calls, key=lambda call: call.pattern.groups)
+        self._near: dict[str, list[Call]] = {}
+        """By the first part of their paths."""
+        for call in self.calls:
+            self._near.setdefault(_begin(call.route.path), []).append(call)
 
     async def answer(self, method: str, path: str, query: Query, body: bytes | Piece) -> Answer:
         """Find the verb and call it."""
         path = "/" + path.strip("/")
-        fitting = [(call, match) for call in self.calls if (match := call.pattern.fullmatch(path))]
-        for call, match in sorted(fitting, key=lambda pair: len(pair[1].groups())):
+        near = self._near.get(_begin(path), [])
+        fitting = [(call, match) for call in near if (match := call.pattern.fullmatch(path))]
+        for call, match in fitting:
             if call.route.method == method:
                 in_path = {name: unquote(value) for name, value in match.groupdict().items()}
                 return await call.answer(self.mlex, in_path, query, body)
         if fitting:
             raise MethodNotAllowed(f"{method} is not possible here.")
         raise NotFound(f"There is nothing at {path[:200]!r}.", hint="The OpenAPI document lists what there is.")
+
+
+def _begin(path: str) -> str:
+    return path.split("/", 2)[1]

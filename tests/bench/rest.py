@@ -6,7 +6,6 @@ Requests are sent when they are due, whether or not the ones before were answere
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import JobSpec, RunTask
 from tests.bench.figures import Figure, quantile
-from tests.conftest import ROOT
+from tests.bench.null import environment
 from tests.servers import Server, end_processes_of
 
 A_SECOND = 200
@@ -31,12 +30,8 @@ def figures() -> list[Figure]:
     """p50 and p99 of both, in turns."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        config = home / "first" / "jupyter_server_config.d" / "null.json"
-        config.parent.mkdir(parents=True)
-        config.write_text(json.dumps({"ServerApp": {"jpserver_extensions": {"tests.bench.null": True}}}))
         asyncio.run(_fill(home))
-        found = {"JUPYTER_CONFIG_PATH": str(home / "first"), "PYTHONPATH": str(ROOT)}
-        server = Server(home, home / "work", app="server", **found)
+        server = Server(home, home / "work", app="server", **environment(home))
         try:
             server.start()
             ours, null = asyncio.run(_measured(server))

@@ -1,4 +1,7 @@
-"""A volume over HTTP into the home, beside a plain copy that is made durable as well."""
+"""A volume over HTTP into the home, beside a plain copy that is made durable as well.
+
+And beside what Tornado alone takes to receive as much and forget it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 
+from mlex_jupyter.pieces import InFiles, divided
 from mlex_jupyter.remote import Remote
 from tests.bench.figures import Figure, median
-from tests.servers import end_processes_of, running_server
+from tests.bench.null import environment
+from tests.servers import Server, end_processes_of, running_server
 
 MEGABYTES = 512
 ROUNDS = 5
@@ -28,19 +34,23 @@ def figures() -> list[Figure]:
         volume = Path(folder) / "scan.npy"
         np.save(volume, np.random.default_rng(0).integers(0, 2**16, (MEGABYTES // 2, 1024, 1024), dtype="uint16"))
         try:
-            with running_server(home, app="server") as server:
-                ours, copy = asyncio.run(_measured(server.url, server.token, volume))
+            with running_server(home, None, app="server", **environment(home)) as server:
+                ours, copy, received = asyncio.run(_measured(server, volume))
         finally:
             end_processes_of(home)
     against = "cp and fsync of the same file"
     name = f"upload of {MEGABYTES} MB over HTTP, registered"
-    return [Figure(name, median(ours), "s", median(copy), against, AT_MOST * median(copy))]
+    return [
+        Figure(name, median(ours), "s", median(copy), against, AT_MOST * median(copy)),
+        Figure("… beside receiving it", median(ours), "s", median(received), "Tornado receives and forgets it"),
+    ]
 
 
-async def _measured(url: str, token: str, volume: Path) -> tuple[list[float], list[float]]:
+async def _measured(server: Server, volume: Path) -> tuple[list[float], list[float], list[float]]:
     ours: list[float] = []
     copies: list[float] = []
-    async with Remote(url, token) as lab:
+    forgotten: list[float] = []
+    async with Remote(server.url, server.token) as lab:
         for number in range(ROUNDS + 1):
             begun = time.perf_counter()
             dataset = await lab.upload(str(volume), name=f"scan-{number}")
@@ -48,10 +58,23 @@ async def _measured(url: str, token: str, volume: Path) -> tuple[list[float], li
             await lab.forget(dataset.name)
             shutil.rmtree(Path(dataset.uri).parents[1])
             copied = await asyncio.to_thread(_copied, volume)
+            received = await asyncio.to_thread(_received, server, volume)
             if number:  # the first warms up
                 ours.append(took)
                 copies.append(copied)
-    return ours, copies
+                forgotten.append(received)
+    return ours, copies, forgotten
+
+
+def _received(server: Server, volume: Path) -> float:
+    size = volume.stat().st_size
+    begun = time.perf_counter()
+    with httpx.Client(headers=server.headers, timeout=60) as client:
+        for stretches in divided([(size, 0)]):
+            piece = InFiles([(volume, at, length) for _, at, length in stretches])
+            length = {"Content-Length": str(piece.size)}
+            client.post(f"{server.url}/null", content=piece, headers=length).raise_for_status()
+    return time.perf_counter() - begun
 
 
 def _copied(volume: Path) -> float:
