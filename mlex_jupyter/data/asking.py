@@ -41,6 +41,8 @@ class Limits(NamedTuple):
     idle_s: float = 60
     """How long a process stays when nobody asks."""
     urls: bool = False
+    variables: int = 0
+    """Another number where the variables of readers of URLs are others: who sets a key is not told of the old one."""
     writes: tuple[str, ...] = ()
     """The folders that it may write to."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlex_jupyter.data.asking import Heard, Limits
+from mlex_jupyter.data.asking import Heard, Limits, environment
 from mlex_jupyter.data.frames import Frame
 from mlex_jupyter.data.lanes import lane
 from mlex_jupyter.data.places import Policy, is_url
@@ -93,10 +94,17 @@ class Reading:
         return Counter({(z, value): count for z, value, count in found["painted"]}), classes
 
     async def _look(self, path: str, asked: Mapping[str, Any]) -> Frame:
-        return await lane(self._looks._replace(urls=is_url(path))).look(path, asked)
+        return await lane(_for(self._looks, path)).look(path, asked)
 
     def _ask(self, limits: Limits, path: str, asked: Mapping[str, Any], heard: Heard | None = None) -> Future[Frame]:
-        return lane(limits._replace(urls=is_url(path))).ask(path, asked, heard)
+        return lane(_for(limits, path)).ask(path, asked, heard)
+
+
+def _for(limits: Limits, path: str) -> Limits:
+    """The limits of who opens this, in an environment of these variables."""
+    if not is_url(path):
+        return limits
+    return limits._replace(urls=True, variables=hash(frozenset(environment(os.environ, urls=True).items())))
 
 
 class Plane(NamedTuple):

@@ -16,8 +16,8 @@ from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.telling import heard_by
-from tests.contract.test_readers import truth, zarr_3
 from tests.services import s3_server, tiled_server
+from tests.volumes import truth, zarr_3
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret", "AWS_REGION": "us-east-1"}
 ARRAY = truth(5, 32, 48)
@@ -91,6 +91,17 @@ async def test_a_bucket_in_which_nothing_is_left_is_said_so(engine: Mlex, bucket
         obstore.delete(bucket, [one["path"] for one in some])
     with pytest.raises(NotFound, match="There is nothing at s3://beam/rec/zarr_3.zarr"):
         await engine.verify("scan")
+
+
+@pytest.mark.needs("s3")
+async def test_a_service_that_is_named_anew_is_asked_at_once(
+    engine: Mlex, bucket: S3Store, service: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
+    with pytest.raises(Invalid, match="localhost is this machine"):
+        await engine.register("s3://beam/rec/zarr_3.zarr")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service[0])
+    assert (await engine.register("s3://beam/rec/zarr_3.zarr")).shape == ARRAY.shape
 
 
 @pytest.mark.needs("tiled")
