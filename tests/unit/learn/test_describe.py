@@ -67,12 +67,12 @@ def described(*names: str) -> list[dict[str, Any]]:
 
 
 def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> None:
-    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet", "ensemble"]
+    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet", "ensemble", "unet25d", "forest"]
     answers = described(*names)
     assert [one["name"] for one in answers] == names
     for answer in answers:
         architecture = Architecture.model_validate(answer)
-        rules = {"msdnet": "1", "smsnet": "1", "ensemble": "32"}
+        rules = {"msdnet": "1", "smsnet": "1", "ensemble": "32", "forest": "1"}
         assert architecture.inputs.divisible_by == rules.get(architecture.name, "2**(depth-1)")
         assert architecture.description and list(architecture.presets) == ["fast", "balanced", "best"]
         for preset in architecture.presets.values():
@@ -84,12 +84,13 @@ def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> No
         assert not {"channels", "classes"} & properties.keys()
         assert all({"title", "description", "default", "type"} <= about.keys() for about in properties.values())
         training = [name for name, about in properties.items() if about["x-group"] == "training"]
-        assert training == list(TrainParams.model_fields)
+        at_once = architecture.name == "forest"
+        assert training == (["validation", "seed"] if at_once else list(TrainParams.model_fields))
         first = next(iter(properties))
         assert properties[first]["x-group"] == "network"
         if "depth" in properties:
             assert (properties["depth"]["minimum"], properties["depth"]["maximum"]) == (2, 6)
-        for wrong in ({"epochs": -1}, {first: 1.5}, {"unknown": 1}, {"epochs": "many"}):
+        for wrong in ({"seed": -1}, {first: 1.5}, {"unknown": 1}, {"seed": "many"}):
             with pytest.raises(jsonschema.ValidationError):
                 jsonschema.validate(wrong, schema)
 
