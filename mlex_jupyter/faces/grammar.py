@@ -212,6 +212,7 @@ ABOUT = {
     "seed": "Another seed is another volume.",
     "since": "The id of an event: tell what came after it.",
     "size": "Height and width in pixels.",
+    "shards": "How many jobs share the slices; one more makes the table.",
     "slice": "The z of a slice; left out, the one in the middle.",
     "slices": "How many slices; or which: 10, or 10:40, or all.",
     "source": "A file, as `my_model.py` or `my_model.py:Name`; in Python also a class or function.",

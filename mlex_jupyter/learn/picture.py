@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mlex_jupyter.files import write_whole
 from mlex_jupyter.types import ClassInfo
 
 Bytes = NDArray[np.uint8]
 GAP = 4
+WIDTH, KEPT = 512, 40
 
 
 def picture(
@@ -31,6 +35,20 @@ def picture(
     out = io.BytesIO()
     both.save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def preview(folder: Path, z: int, raw_YX: NDArray[Any], found: Bytes, classes: Sequence[ClassInfo]) -> str:
+    """Draw a slice as it is and as it was segmented, as the picture of a job; of earlier ones the newest stay."""
+    place = folder / "pictures" / f"slice-{z:05d}.png"
+    place.parent.mkdir(exist_ok=True)
+    step = max(1, max(found.shape) // WIDTH)
+    small = found[::step, ::step]
+    drawn = picture(raw_YX[::step, ::step].astype(np.float32), np.zeros_like(small), small, classes, WIDTH)
+    write_whole(place, drawn, durable=False)
+    write_whole(folder / "picture.png", drawn, durable=False)
+    for old in sorted(place.parent.glob("slice-*.png"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
+        old.unlink()
+    return f"pictures/{place.name}"
 
 
 def _grey(image_YX: NDArray[np.float32]) -> Bytes:

@@ -38,11 +38,10 @@ from mlex_jupyter.learn.segmenter import Found, Segmenter, load_network, weights
 from mlex_jupyter.learn.tally import Tally, means
 from mlex_jupyter.learn.tiles import Fit, fit_for
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Segmented, Trained, now, range_of
+from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, now, part_of, range_of
 
 SAY_S = 0.2
 PICTURE_S = 5.0
-PICTURES = 40
 PROBED_PIXELS = 1 << 25
 """A prediction of fewer pixels is over before it is known what is fastest."""
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}
@@ -80,24 +79,33 @@ class Prediction:
         self.scope = range_of(self.task.slices, depth)
         if not self.scope:
             raise Invalid(f"{job.data.name} has {depth} slices; {self.task.slices} is none of them.")
+        self.mine = part_of(self.task.part, self.scope)
         backends.keep_memory()
         self.device = machine.prepare()
-        self.folder = attempt.path
+        self.folder = self._folder()
         self.ledger = Ledger(self.folder)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
         self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
         self._resume()
 
+    def _folder(self) -> Path:
+        """Where the volumes are: the job's own folder, or one beside all jobs that several of them fill."""
+        if self.task.shared is None:
+            return self.attempt.path
+        place = self.attempt.path.parent.parent / "predictions" / self.task.shared
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
+
     # ------------------------------------------------------------ the plan
 
     def _planned(self) -> tuple[Plan, Segmenter, dict[str, Levels]]:
         """How it is done: as an earlier attempt began, or as suits the network, the slices and the machine."""
-        weights = weights_file(self.model, self.folder)
+        weights = weights_file(self.model, self.attempt.path)
         network = load_network(self.model, weights, self.device)
         with self.ledger.alone():
             made_by = self._made_by(weights)
-            plan = self.ledger.plan(made_by)
+            plan = self.ledger.plan(made_by) if all(self._place(part).exists() for part in self._parts()) else None
             backend = self._as_before(plan, network) if plan else None
             if plan is None or backend is None:
                 memory_gb = self.attempt.job.spec.resources.memory_gb
@@ -114,6 +122,8 @@ class Prediction:
         if plan.backend == backends.Torch.name:
             return backends.Torch(network, self.device)
         found = backends.openvino(network, plan.multiple)
+        if isinstance(found, str) and self.task.shared:
+            raise Invalid(f"The other jobs compute with OpenVINO, which does not compute here, since {found}.")
         if isinstance(found, str):
             self.attempt.note(f"It began with OpenVINO, which does not compute here, since {found}: it begins anew")
             return None
@@ -186,11 +196,11 @@ class Prediction:
         """Read, compute and write until all slices are done."""
         self.pace = Pace(len(self.scope), self.tally.done)
         self._say()
-        left = bands.missing(self.scope, self.plan.band, self.tally.uncertainty)
+        left = bands.missing(self.mine, self.plan.band, self.tally.uncertainty)
         ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
         going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
         flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
-        if self.tally.done < len(self.scope):
+        if any(z not in self.tally.uncertainty for z in self.mine):
             raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
 
     def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
@@ -227,18 +237,8 @@ class Prediction:
         self.tally.follow(lambda z: here[z] if z in here else self.images["values"].read(z))
 
     def _picture(self, z: int, raw_YX: NDArray[Any], values_YX: NDArray[np.uint8]) -> None:
-        """The slice as it is and as it was segmented, small; of the newest some are kept."""
-        place = self.attempt.path / "pictures" / f"slice-{z:05d}.png"
-        place.parent.mkdir(exist_ok=True)
-        step = max(1, max(values_YX.shape) // 512)
-        image_YX, small = raw_YX[::step, ::step].astype(np.float32), values_YX[::step, ::step]
-        nothing = np.zeros_like(small)
-        drawn = picture.picture(image_YX, nothing, small, self.model.classes)
-        write_whole(place, drawn, durable=False)
-        write_whole(self.attempt.path / "picture.png", drawn, durable=False)
-        self.attempt.emit("picture", z=z, path=f"pictures/{place.name}", done=self.tally.done, total=len(self.scope))
-        for old in sorted(place.parent.glob("slice-*.png"), key=lambda one: one.stat().st_mtime)[:-PICTURES]:
-            old.unlink()
+        path = picture.preview(self.attempt.path, z, raw_YX, values_YX, self.model.classes)
+        self.attempt.emit("picture", z=z, path=path, done=self.tally.done, total=len(self.scope))
 
     def _say(self) -> None:
         self.attempt.progress(min(self.pace.done, len(self.scope)), len(self.scope), "slice", eta_s=self.pace.eta_s())
@@ -247,16 +247,19 @@ class Prediction:
 
     def finish(self) -> Result:
         """The new datasets, and how much there is of each class."""
+        if self.task.part is not None:
+            self.attempt.note(f"{len(self.mine)} slices are done; the last of the jobs makes the table")
+            return Result(attempt=self.attempt.number)
         begun = time.monotonic()
         self.tally.follow(self.images["values"].read)
         if (took := time.monotonic() - begun) > 1:
             self.attempt.note(f"Counting the objects took another {took:.0f} s")
         self._say()
         found = self.tally.segmented(self.model.classes)
-        write_whole(self.folder / "segmented.json", found.model_dump_json())
+        write_whole(self.attempt.path / "segmented.json", found.model_dump_json())
         shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
         self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
-        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": _metrics(found), "outputs": self._outputs()}
+        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": found.metrics, "outputs": self._outputs()}
         if self.task.trial:
             return Result(**about)
         return Result(
@@ -292,9 +295,3 @@ class Prediction:
             created=now(),
             **about,
         )
-
-
-def _metrics(found: Segmented) -> dict[str, float]:
-    fractions = {f"fraction/{one.name}": round(one.fraction, 6) for one in found.classes}
-    objects = {f"objects/{one.name}": float(one.objects) for one in found.classes}
-    return fractions | objects | {"uncertainty": found.uncertainty}

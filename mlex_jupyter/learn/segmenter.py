@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.learn import decide, grey
 from mlex_jupyter.learn.backends import Backend
-from mlex_jupyter.learn.models import build
+from mlex_jupyter.learn.models import build, contract, find_builder, measure
 from mlex_jupyter.learn.models.fold import folded
-from mlex_jupyter.learn.tiles import Fit, logits_of, padded
+from mlex_jupyter.learn.tiles import Fit, logits_of, padded, up_to
 from mlex_jupyter.types import Trained
 
 Bytes = NDArray[np.uint8]
+SHOWN = 64
+"""The side of what a network is shown, to see which of its layers can be folded."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def load_network(model: Trained, weights: Path, device: torch.device) -> nn.Modu
             f"The weights do not fit {model.architecture}: {first}",
             hint="Was the package that the architecture comes from changed? Train again, or install the old version.",
         ) from error
-    ready: nn.Module = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side = up_to(SHOWN, measure(model.builder, contract(find_builder(model.builder)).divisible_by, model.params) or 1)
+    example_BCHW = torch.randn(1, model.channels, side, side, generator=torch.Generator().manual_seed(0))
+    ready: nn.Module = folded(network, example_BCHW).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return ready
 
 

@@ -44,7 +44,7 @@ from mlex_jupyter.types.labels import (
     TileVersion,
 )
 from mlex_jupyter.types.lineage import Lineage, LineageEdge, LineageNode
-from mlex_jupyter.types.prediction import ClassFound, Segmented, SliceFound, Slices, Tried, range_of
+from mlex_jupyter.types.prediction import ClassFound, Segmented, SliceFound, Slices, Tried, part_of, range_of
 from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verification
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.rules import On, Rule, Trial
@@ -158,5 +158,6 @@ __all__ = [
     "invalid",
     "new_id",
     "now",
+    "part_of",
     "range_of",
 ]

@@ -45,6 +45,10 @@ class PredictTask(Record):
     """Keep the probability of every class, too."""
     trial: bool = False
     """Only look at what comes out: no dataset is made of it."""
+    shared: Name | None = None
+    """The folder under `predictions` of the home that several jobs of one prediction fill; left out, the job's own."""
+    part: str | None = Field(None, pattern=r"^[1-9]\d{0,4}/[1-9]\d{0,4}$")
+    """Which of these slices this job computes: `2/8` is the second eighth. One job without comes last."""
 
 
 class RunTask(Record):

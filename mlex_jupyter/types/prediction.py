@@ -35,6 +35,15 @@ def range_of(slices: str | None, depth: int) -> range:
     return range(first, min(depth, int(end or depth) if colon else first + 1))
 
 
+def part_of(part: str | None, slices: range) -> range:
+    """A share of some slices: `2/8` is the second eighth of them."""
+    if part is None:
+        return slices
+    number, count = map(int, part.split("/"))
+    first, beyond = (slices.start + len(slices) * share // count for share in (number - 1, number))
+    return range(first, min(beyond, slices.stop))
+
+
 class ClassFound(Record):
     """How much there is of a class, and in how many pieces: voxels that touch face to face are one object."""
 
@@ -68,6 +77,13 @@ class Segmented(Record):
     def uncertainty(self) -> float:
         """The mean over the slices."""
         return round(sum(one.uncertainty for one in self.slices) / len(self.slices), 6)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a run says of it, by name."""
+        fractions = {f"fraction/{one.name}": round(one.fraction, 6) for one in self.classes}
+        objects = {f"objects/{one.name}": float(one.objects) for one in self.classes}
+        return fractions | objects | {"uncertainty": self.uncertainty}
 
 
 class Tried(Record):

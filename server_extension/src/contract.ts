@@ -2734,6 +2734,18 @@ export interface components {
              * @default false
              */
             trial?: boolean;
+            /**
+             * Shared
+             * @description The folder under `predictions` of the home that several jobs of one prediction fill; left out, the job's own.
+             * @default null
+             */
+            shared?: string | null;
+            /**
+             * Part
+             * @description Which of these slices this job computes: `2/8` is the second eighth. One job without comes last.
+             * @default null
+             */
+            part?: string | null;
         };
         /**
          * Preprocessing

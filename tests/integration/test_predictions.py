@@ -118,3 +118,15 @@ async def test_what_does_not_suit_is_said_before_anything_runs(place: Path) -> N
             await mlex.predict("net", data="sand-tomo", slices=wrong)
     assert (await mlex.job_counts()).total == jobs.total
     mlex.close()
+
+
+async def test_several_jobs_share_a_prediction(place: Path) -> None:
+    mlex = Mlex(Settings.load(home=place))
+    job = await mlex.predict("net", data="sand-tomo", shards=3, name="shared", wait=True)
+    parts = await mlex.jobs("shared-*")
+    assert sorted(part.name for part in parts) == ["shared-1", "shared-2", "shared-3"]
+    assert all(part.state == "done" and not part.outputs for part in parts)
+    assert (await mlex.segmented(job.id)).classes == (await mlex.segmented("seg")).classes
+    with pytest.raises(MlexError, match="ask for 1 to"):
+        await mlex.predict("net", data="sand-tomo", shards=0)
+    mlex.close()

@@ -273,3 +273,22 @@ def test_on_a_full_disk_it_ends_in_words_and_goes_on_once_there_is_room(
         filler.unlink()
         assert run(folder, 2) == 0, folder.log.read_text()
         assert np.array_equal(values(folder), values(whole))
+
+
+def test_several_jobs_fill_one_prediction_and_the_last_makes_its_table(
+    tmp_path: Path, trained: tuple[Dataset, JobFolder]
+) -> None:
+    data, model = trained
+    whole = predict_job(tmp_path / "jobs/whole", data, model.path)
+    alone = predict(Attempt(whole, whole.job(), 1))
+    for part in ("3/3", "1/3"):  # the second never ran
+        folder = predict_job(tmp_path / f"jobs/part-{part[0]}", data, model.path, shared="seg-1", part=part)
+        result = predict(Attempt(folder, folder.job(), 1))
+        assert result.dataset is None and not result.datasets
+    last = predict_job(tmp_path / "jobs/last", data, model.path, shared="seg-1")
+    made = predict(Attempt(last, last.job(), 1))
+    assert made.dataset is not None and made.dataset.uri == str(tmp_path / "predictions/seg-1/prediction.zarr")
+    assert f"Going on: {40 - 13} of 40 slices are done" in [one["text"] for one in events(last, "note")]
+    stitched = np.asarray(zarr.open_group(made.dataset.uri, mode="r")["0"][...])
+    assert np.array_equal(stitched, values(whole))
+    assert made.metrics == alone.metrics
