@@ -107,9 +107,9 @@ def set_job(tx: Connection, row: Row, **values: Any) -> Row:
 
 
 def _release(tx: Connection, ended: str) -> None:
-    """Let those who wait for a job's end come to the front again."""
+    """Let those who wait for a job's end come to the front again, and itself, should it be resumed."""
     following = select(awaited.c.job).where(awaited.c.parent == ended)
-    tx.execute(update(jobs).where(jobs.c.id.in_(following)).values(blocked=0))
+    tx.execute(update(jobs).where(jobs.c.id.in_(following) | (jobs.c.id == ended)).values(blocked=0))
     tx.execute(delete(awaited).where((awaited.c.parent == ended) | (awaited.c.job == ended)))
 
 

@@ -66,7 +66,7 @@ class Jobs(Looking):
                 raise Conflict(f"{row.name} is {row.state} already.")
             waiting = {"state": JobState.WAITING, "reason": "resumed", "message": None, "hint": None, "ended": None}
             wished = {"asked": max(row.asked, row.attempt + 1), "vanished": 0, "cancel": 0, "native_id": None}
-            wished |= {"failures": 0, "not_before": None}
+            wished |= {"failures": 0, "not_before": None, "blocked": 0}
             tx.execute(update(jobs).where(jobs.c.id == row.id).values(**waiting, **wished))
             append(tx, row.id, "state", {"state": "waiting", "reason": "resumed", "attempt": row.attempt})
             return find(tx, row.id)

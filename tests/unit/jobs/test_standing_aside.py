@@ -77,6 +77,18 @@ async def test_of_two_that_are_followed_the_first_that_fails_is_enough(hand: Han
     assert (await hand.jobs.get(slow.id)).state == JobState.RUNNING
 
 
+async def test_cancelled_while_it_stood_aside_it_can_be_resumed(hand: Hand) -> None:
+    first = await hand.submit(spec("/bin/sh", "-c", "until test -e go; do sleep 0.05; done", name="first"))
+    second = await hand.submit(spec("/bin/true", after=("first",)))
+    await hand.until_state(first, JobState.RUNNING)
+    await hand.jobs.cancel(second.id)
+    assert (await hand.until_ended(second)).state == JobState.CANCELLED
+    (hand.jobs.folder(first.id).path / "go").touch()
+    await hand.until_ended(first)
+    await hand.jobs.resume(second.id)
+    assert (await hand.until_ended(second)).state == JobState.DONE
+
+
 async def test_a_target_that_cannot_say_for_some_whether_there_is_room_holds_back_no_other(
     hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
