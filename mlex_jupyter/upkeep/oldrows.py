@@ -16,6 +16,8 @@ from mlex_jupyter.store.tables import jobs, meta, metadata
 
 DERIVED = ("dataset_index", "dataset_terms", "edges", "stems", "zoo_index", "zoo_metrics")
 """Tables that are made again from the others, once somebody asks for them."""
+MARK = "indexed"
+"""The column that says whether a row is in such a table: no row is, at first."""
 BEYOND = 1_000_000
 """So far above every id that is known do new events begin: whoever follows has seen none of them."""
 
@@ -34,7 +36,7 @@ def take_rows(new: sqlite3.Connection, old: Path, unread: list[str]) -> None:
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 unread.append(f"{old.name}: {error}")
                 return
-            columns = [name for name in there if name in table.c and name != "indexed"]
+            columns = [name for name in there if name in table.c and name != MARK]
             if columns:
                 for row in _rows(database, table, columns, f"{old.parent.name}/{old.name}", unread):
                     values = dict(zip(columns, row, strict=True))
@@ -100,7 +102,7 @@ def _take_line(new: sqlite3.Connection, table: Table, key: dict[str, Any], row: 
     if row is None:
         new.execute(f"DELETE FROM {table.name} WHERE {where}", named)
         return
-    values = {name: _as_kept(table, name, value) for name, value in row.items() if name in table.c}
+    values = {name: _as_kept(table, name, value) for name, value in row.items() if name in table.c and name != MARK}
     if new.execute(f"SELECT 1 FROM {table.name} WHERE {where}", named).fetchone():
         if table is jobs:  # how it was when it was asked for is older than what is there
             values = {name: values[name] for name in STANDS}
