@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from scipy import ndimage
 
 from mlex_jupyter.data.sample import Sample, make_sample
 from mlex_jupyter.errors import Invalid
-from mlex_jupyter.learn.model import DLSIAModel
-from mlex_jupyter.learn.models import build
+from mlex_jupyter.learn.atonce import training_for
+from mlex_jupyter.learn.labelled import Labelled
+from mlex_jupyter.learn.model import DLSIAModel, _Listener, _painted, _volume
+from mlex_jupyter.learn.models import build, wants
 from mlex_jupyter.learn.models import forest as module
 from mlex_jupyter.learn.models.features import EACH, count, features, reach
 from mlex_jupyter.learn.models.reach import halo
 from mlex_jupyter.learn.state import packed
+from mlex_jupyter.learn.training import Course, Training
 
 FOREST = "mlex_jupyter.learn.models.forest:forest"
 SMALL = {"trees": 6, "tree_depth": 6, "scales": 2}
@@ -44,7 +48,12 @@ def fitted(sample: Sample, **params: Any) -> Any:
 def test_the_trees_say_to_the_last_bit_what_scikit_learn_says(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     grown: list[Any] = []
     grow = module._grow
-    monkeypatch.setattr(module, "_grow", lambda *given: grown.append(grow(*given)) or grown[0])
+
+    def keep(*given: Any) -> Any:
+        grown.append(grow(*given))
+        return grown[0]
+
+    monkeypatch.setattr(module, "_grow", keep)
     network = fitted(sample)
     image = torch.from_numpy(slices(sample)[0][0][None])
     with torch.inference_mode():
@@ -164,3 +173,22 @@ def test_it_passes_the_checks_that_any_network_must_pass() -> None:
     says = {check.name: check.says for check in found.checks}
     assert "Trained at once" in says["Training"] and found.picture
     assert "48 pixels" in says["Halo"]
+
+
+def test_a_training_that_was_cut_off_after_its_fit_goes_on_with_what_it_had(sample: Sample, tmp_path: Path) -> None:
+    painted = _painted(sample.scribbles, volume := _volume(sample.volume), ())
+    (tmp_path / "checkpoint").mkdir()
+    course = Course(FOREST, "Random forest", {**SMALL, "validation": 0.2}, identity="one")
+
+    def begin() -> Training:
+        labelled = Labelled(volume, painted, wanted=wants(FOREST, SMALL), validation=0.2, seed=0)
+        return training_for(course, labelled, _Listener(None), folder=tmp_path)
+
+    first = begin()
+    first.run()
+    again = begin()
+    again.resume()
+    again.state.network.fit = None  # type: ignore[assignment]
+    again.run()
+    assert again.standing.best == first.standing.best > 0
+    assert all(torch.equal(first.state.best[name], again.state.best[name]) for name in first.state.best)
