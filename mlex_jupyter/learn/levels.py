@@ -54,8 +54,9 @@ class Levels:
     def __init__(self, place: Path) -> None:
         self.place = place
         group = zarr.open_group(place, mode="r+")
-        count = len(group.attrs.asdict()["ome"]["multiscales"][0]["datasets"])
-        self.arrays: list[Any] = [group[str(level)] for level in range(count)]
+        said: Any = group.attrs.asdict()
+        levels = said["ome"]["multiscales"][0]["datasets"]
+        self.arrays: list[Any] = [group[level["path"]] for level in levels]
         self.finest: Any = self.arrays[0]
         names = self.finest.metadata.dimension_names
         self.has_z, self.has_c = "z" in names, "c" in names
