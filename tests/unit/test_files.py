@@ -142,8 +142,10 @@ def test_a_mount_with_a_space_in_its_name_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "9p", "virtiofs", "afs"]
-    + ["fuse", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.rclone", "fuse.s3fs", "fuse.juicefs"],
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "9p", "virtiofs", "afs"),
+        *("fuse", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.rclone", "fuse.s3fs", "fuse.juicefs"),
+    ],
 )
 def test_what_other_hosts_share_is_a_network_file_system(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "file_system", lambda path: kind)
