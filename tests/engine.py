@@ -20,7 +20,7 @@ from mlex_jupyter.store import next_epoch
 from mlex_jupyter.targets import Targets
 from mlex_jupyter.types import Job, JobSpec, JobState, Resources, RunTask
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 PRINT_AND_GO = ("/bin/sh", "-c", "echo hello")
 
 

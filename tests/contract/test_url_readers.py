@@ -22,8 +22,9 @@ from mlex_jupyter.errors import Invalid, MlexError
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, now
 from tests import needs
-from tests.contract.test_readers import INDICES, ngff, truth, zarr_2, zarr_3, zarr_3_shards
+from tests.contract.test_readers import INDICES
 from tests.services import s3_server, tiled_server
+from tests.volumes import ngff, truth, zarr_2, zarr_3, zarr_3_shards
 
 ARRAY = truth(5, 32, 48)
 KEYS = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}

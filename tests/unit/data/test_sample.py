@@ -129,7 +129,7 @@ def features(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def test_a_unet_solves_it_from_the_scribbles(unseen: Sample, tmp_path: Path) -> None:
     write_sample(tmp_path / "sand", unseen)
     labels = label_set(tmp_path / "sand/scribbles.zarr", unseen.classes)
-    given = {"epochs": 5, "steps_per_epoch": 40, "batch": 4, "patch": 128, "base_channels": 16, "depth": 4}
+    given = {"epochs": 3, "steps_per_epoch": 40, "batch": 4, "patch": 128, "base_channels": 16, "depth": 4}
     folder = train_job(tmp_path / "run-1", dataset(tmp_path / "sand/volume.zarr"), labels, **given)
     training = training_of(Attempt(folder, folder.job(), 1))
     training.run()
