@@ -44,6 +44,10 @@ def require() -> Callable[..., None]:
     return needs.require
 
 
+def pytest_configure() -> None:
+    needs.required()  # here, where it is told, and not in one of the processes that share the tests
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         needs.require(*marker.args)

@@ -78,12 +78,18 @@ MISSING: dict[str, Callable[[], str | None]] = {
 """Why something is not there, by what a test calls it."""
 
 
+def required() -> set[str]:
+    """What MLEX_REQUIRE names; a name that nobody knows ends the run."""
+    named = {name for name in os.environ.get("MLEX_REQUIRE", "").split(",") if name}
+    if unknown := named - MISSING.keys():
+        pytest.exit(f"MLEX_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(MISSING)}.", 2)
+    return named
+
+
 def require(*what: str) -> None:
     """Go on only where all of this is there."""
-    required = {name for name in os.environ.get("MLEX_REQUIRE", "").split(",") if name}
-    if unknown := required - MISSING.keys():
-        pytest.exit(f"MLEX_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(MISSING)}.", 2)
+    must = required()
     for name in what:
         if reason := MISSING[name]():
             message = f"needs {name}: {reason}"
-            pytest.fail(message, pytrace=False) if name in required else pytest.skip(message)
+            pytest.fail(message, pytrace=False) if name in must else pytest.skip(message)
