@@ -159,5 +159,6 @@ class Judge:
 
 
 def voxels(uri: str) -> np.ndarray[Any, Any]:
-    """All of a zarr array."""
-    return np.asarray(zarr.open_array(uri, mode="r")[:])
+    """All of a zarr array, or of the finest level of an OME-Zarr."""
+    found = zarr.open(uri, mode="r")
+    return np.asarray((found if isinstance(found, zarr.Array) else zarr.open_array(f"{uri}/0", mode="r"))[:])
