@@ -1,12 +1,11 @@
 """Prediction from zarr to zarr, beside the network alone on data in memory, DLSIA's qlty tiles and MONAI's windows.
 
 Seconds of a processor are counted, not of the clock: what else the machine does counts less, and what we do beside the
-network, in threads of its own, counts in full.
+network, in threads of its own, counts in full. What we change of memory for our process is theirs here, too.
 """
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import torch
 import zarr
 from torch import Tensor, nn
 
-from mlex_jupyter.learn import backends, grey
+from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.predict import Prediction
 from tests.bench import segmented
@@ -65,19 +64,18 @@ def _measured(folder: Path) -> Iterator[Figure]:
         return _rate(raw.size, lambda: [backend(how[z : z + 1]) for z in range(SLICES)])
 
     plain_rows = torch.from_numpy(how)
-    quarter = plain_rows[:1, :, :512, :512]  # per pixel it is the same
+    small, quarter = plain_rows[:1, :, :256, :256], plain_rows[:1, :, :512, :512]  # per pixel it is the same
     layers = getattr(backend, "network", network)
     works: dict[str, Callable[[], float]] = {
         "ours": ours,
         "best": best,
-        "qlty 64/32": lambda: _rate(quarter.numel(), lambda: _qlty(network, quarter, 64, 32)),
+        "qlty 64/32": lambda: _rate(small.numel(), lambda: _qlty(network, small, 64, 32)),
         "qlty 256/128": lambda: _rate(quarter.numel(), lambda: _qlty(network, quarter, 256, 128)),
         "monai": lambda: _rate(quarter.numel(), lambda: _monai(network, quarter)),
         "monai folded": lambda: _rate(
             quarter.numel(), lambda: _monai(layers, quarter.to(memory_format=torch.channels_last))
         ),
     }
-    works |= {name: _as_found(work) for name, work in works.items() if name not in ("ours", "best")}
     for work in works.values():
         work()  # the first warms up
     rates = dict(zip(works, map(median, interleaved(ROUNDS, *works.values())), strict=True))
@@ -98,21 +96,6 @@ def _rate(pixels: int, work: Callable[[], object]) -> float:
     begun = time.process_time()
     work()
     return pixels / 1e6 / (time.process_time() - begun)
-
-
-def _as_found(work: Callable[[], float]) -> Callable[[], float]:
-    """With memory as glibc hands it out by itself: what we change for our own process is not theirs."""
-
-    def measured() -> float:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(backends.M_MMAP_THRESHOLD, 1 << 17)
-        libc.mallopt(backends.M_TRIM_THRESHOLD, 1 << 17)
-        try:
-            return work()
-        finally:
-            backends.keep_memory()
-
-    return measured
 
 
 def _qlty(network: nn.Module, images_BCYX: Tensor, window: int, step: int) -> Tensor:

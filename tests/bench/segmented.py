@@ -38,7 +38,7 @@ def volume(place: Path, slices: int, size: int) -> Path:
         dimension_names=("z", "y", "x"),
     )
     for z in range(slices):
-        array[z] = np.clip(np.roll(base, 3 * z, 0) + rng.normal(0, 0.3, (size, size)), 0, 255).astype("uint8")
+        array[z] = np.clip(np.roll(base, 3 * z, 0) + rng.normal(0, 1.5, (size, size)), 0, 255).astype("uint8")
     return place
 
 
