@@ -32,7 +32,7 @@ class PredictionVerbs(ZooVerbs, JobVerbs):
     @verb("GET", "/jobs/{run}/suggestions")
     async def suggest(self, run: str, *, count: int = 5) -> list[SliceFound]:
         """Name the slices that are worth labelling next: a prediction is not sure of them, and they are apart."""
-        from mlex_jupyter.learn.suggesting import suggested
+        from mlex_jupyter.learn.prediction.suggesting import suggested
 
         if count < 1:
             raise Invalid(f"count={count}: ask for at least one.")

@@ -28,15 +28,15 @@ from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.forms import complete_params
 from mlex_jupyter.learn import grey, machine
-from mlex_jupyter.learn.atonce import training_for
 from mlex_jupyter.learn.describe import find, of_entry_point
-from mlex_jupyter.learn.labelled import Labelled, Painted
 from mlex_jupyter.learn.models import contract, wants
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.params import TrainParams
-from mlex_jupyter.learn.segmenter import load_network
-from mlex_jupyter.learn.tiles import fit_for, segment
-from mlex_jupyter.learn.training import Course
+from mlex_jupyter.learn.prediction.segmenter import load_network
+from mlex_jupyter.learn.prediction.tiles import fit_for, segment
+from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.labelled import Labelled, Painted
+from mlex_jupyter.learn.training.loop import Course
 from mlex_jupyter.types import ClassInfo, Params, Trained
 
 Array = NDArray[Any]

@@ -76,7 +76,7 @@ def help_along(attempt: Helper) -> int:
 def bring_code(attempt: Attempt) -> None:
     """Load the source that came with the job, for its network's builder to be found."""
     if attempt.job.code is not None:
-        from mlex_jupyter.learn import brought
+        from mlex_jupyter.learn.own import brought
 
         brought.keep_and_load(attempt.job.code, attempt.path)
         brought.load_builder(attempt.job.code)
@@ -86,15 +86,15 @@ def work(attempt: Attempt) -> Callable[[Attempt], Result]:
     """The function for this kind of task; each imports only what it needs."""
     match attempt.job.spec.task.kind:
         case "train":
-            from mlex_jupyter.learn.train import train
+            from mlex_jupyter.learn.training.task import train
 
             return train
         case "predict":
-            from mlex_jupyter.learn.predict import predict
+            from mlex_jupyter.learn.prediction.task import predict
 
             return predict
         case "run":
-            from mlex_jupyter.learn.script import run_script
+            from mlex_jupyter.learn.own.script import run_script
 
             return run_script
 

@@ -74,7 +74,7 @@ class Sources:
         request = json.dumps({"name": name, "code": code and code.model_dump()})
         with tempfile.TemporaryDirectory(prefix="mlex-check-") as folder:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "mlex_jupyter.learn.check"),
+                *(sys.executable, "-P", "-m", "mlex_jupyter.learn.own.check"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
-from mlex_jupyter.learn.predict import Prediction
+from mlex_jupyter.learn.prediction.task import Prediction
 from tests.bench import segmented
 from tests.bench.figures import Figure, interleaved, median, seconds
 from tests.bench.peers import PLACE

@@ -157,7 +157,7 @@ async def try_network(folder: Path, trained: Trained, code: Code | None = None) 
         sys.executable,
         "-P",
         "-m",
-        "mlex_jupyter.learn.tried",
+        "mlex_jupyter.learn.own.tried",
         str(folder),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

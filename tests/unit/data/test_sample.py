@@ -17,9 +17,9 @@ from mlex_jupyter.data.sample import Sample, make_sample, write_sample
 from mlex_jupyter.errors import Conflict, Invalid
 from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
+from mlex_jupyter.learn.prediction.tiles import segment
 from mlex_jupyter.learn.score import Confusion
-from mlex_jupyter.learn.tiles import segment
-from mlex_jupyter.learn.train import training_of
+from mlex_jupyter.learn.training.task import training_of
 from tests.learning import dataset, label_set, train_job
 
 UNSEEN = {"sand": 2026, "foam": 2027}

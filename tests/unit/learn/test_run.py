@@ -169,7 +169,7 @@ def test_whatever_is_raised_becomes_one_sentence(error: Exception, words: str) -
 def test_it_needs_neither_torch_nor_a_database() -> None:
     program = """
 import sys
-import mlex_jupyter.learn.run, mlex_jupyter.learn.script
+import mlex_jupyter.learn.run, mlex_jupyter.learn.own.script
 print([name for name in ("torch", "sqlalchemy", "numpy", "zarr", "jupyter_server") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -83,7 +83,7 @@ async def test_a_network_that_works_passes_with_a_picture_and_its_form(hand: Han
     ids=lambda value: str(value)[:24],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_to_do(old: str, new: str, name: str, says: str, mend: str) -> None:
-    from mlex_jupyter.learn.check import report  # many in one process, since each would load torch
+    from mlex_jupyter.learn.own.check import report  # many in one process, since each would load torch
 
     found = {check.name: check for check in report("Tiny", changed(old, new)).checks if not check.ok}
     assert says in found[name].says, found

@@ -19,7 +19,7 @@ import yaml
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Forbidden, Invalid
 from mlex_jupyter.forms import complete_params
-from mlex_jupyter.learn import brought
+from mlex_jupyter.learn.own import brought
 from mlex_jupyter.types import Code, Model, Preprocessing
 from tests.engine import settings_of
 from tests.unit.zoo.test_packages import CLASSES, VALIDATE, changed

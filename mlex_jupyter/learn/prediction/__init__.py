@@ -1,0 +1,9 @@
+"""Prediction: from a volume to class values, and how sure they are.
+
+task       what a job asks for, band by band            bands      which slices together, in which order
+segmenter  a network at work on slices                  tiles      slices in pieces, exactly as in one
+backends   what computes it quickest                    decide     the class of a pixel, and how sure
+pipeline   reading, computing, writing at once          ledger     which bands are whole
+levels     OME-NGFF volumes, written slice by slice     tally, objects  how much there is, in how many pieces
+suggesting which slices to label next
+"""
