@@ -74,6 +74,7 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
         presets={preset: dict(params) for preset, params in promise.presets.items()},
         halo=promise.halo,
         finite_halo=promise.finite_halo,
+        place=promise.place,
         **where,
     )
 

@@ -41,6 +41,8 @@ class Architecture(Record):
     """How far a pixel looks, by the parameters; None where it is found out from the network."""
     finite_halo: bool = True
     """False where a pixel sees the whole slice, so that tiles are no more than nearly exact."""
+    place: int = 50
+    """Where it stands in lists: what to try first comes first."""
     builder: str
     """Where it is defined: `module:function`."""
     distribution: str

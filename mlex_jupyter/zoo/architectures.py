@@ -85,8 +85,9 @@ class Architectures:
                     known |= {name: {"mark": marks[name], "says": fresh[name], "at": time.time()} for name in missing}
                     self._write_cache(known)
                 self._described = {name: known[name] for name in marks}
-                says = [found["says"] for found in self._described.values()]
-                self._installed = [Architecture.model_validate(found) for found in says if "error" not in found]
+                says = [one["says"] for one in self._described.values()]
+                found = [Architecture.model_validate(said) for said in says if "error" not in said]
+                self._installed = sorted(found, key=lambda one: (one.place, one.name))
             self._looked = time.monotonic()
             return {name: found["says"] for name, found in self._described.items()}
 

@@ -1367,6 +1367,12 @@ export interface components {
              */
             finite_halo: boolean;
             /**
+             * Place
+             * @description Where it stands in lists: what to try first comes first.
+             * @default 50
+             */
+            place: number;
+            /**
              * Builder
              * @description Where it is defined: `module:function`.
              */

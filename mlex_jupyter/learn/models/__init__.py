@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 GIVEN = ("channels", "classes")
 """What the data decides, and no form asks for."""
+LAST = 50
+"""Where an architecture stands in lists that says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Contract:
     """2 for slices; 3 for blocks of slices, as batch, channel, slice, row, column."""
     neighbours: str = "0"
     """How many slices above and below it takes as further channels, by the parameters."""
+    place: int = LAST
+    """Where it stands in lists: those with low numbers come first, since they are what to try first."""
     trains: Literal["steps", "once"] = "steps"
     """By steps along a gradient, or at once, by its own `fit(slices, seed=…, jobs=…)`, which returns a loss."""
 
@@ -63,13 +67,24 @@ def architecture(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     dims: int = 2,
     neighbours: str = "0",
+    place: int = LAST,
     trains: Literal["steps", "once"] = "steps",
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
 
     def mark(builder: Builder) -> Builder:
         builder.__mlex__ = Contract(  # type: ignore[attr-defined]
-            title, description, divisible_by, halo, channels, finite_halo, presets or {}, dims, neighbours, trains
+            title,
+            description,
+            divisible_by,
+            halo,
+            channels,
+            finite_halo,
+            presets or {},
+            dims,
+            neighbours,
+            place,
+            trains,
         )
         return builder
 

@@ -107,6 +107,7 @@ Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between
 
 @architecture(
     title="TUNet (DLSIA)",
+    place=1,
     description="DLSIA's tunable U-Net, a proven choice for tomograms.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",

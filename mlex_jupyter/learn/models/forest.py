@@ -160,6 +160,7 @@ def _grow(found_PF: Any, target_P: Any, trees: int, depth: int, seed: int, jobs:
 
 @architecture(
     title="Random forest",
+    place=3,
     description="Trees on image features of each pixel: seconds to train; for a first look and plain textures.",
     presets={
         "fast": {"trees": 16, "scales": 3},
