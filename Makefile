@@ -21,7 +21,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONDONTWRITEBYTECODE
 
 # Two processes share the files of tests in their order (tests/conftest.py: the longest first); ARGS="-n0 …" is one.
-SHARED := -n2 --dist loadfile --no-loadscope-reorder
+SHARED := -n3 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mlex_jupyter.errors import Conflict, Invalid, NotFound
 from mlex_jupyter.events import append
+from mlex_jupyter.labels.hands import Hand
 from mlex_jupyter.labels.tiles import Change, Place
 from mlex_jupyter.store.tables import Row, label_changes, label_drafts, label_strokes
 from mlex_jupyter.types import Painted, Tile
@@ -25,19 +26,6 @@ WINDOWS = 5
 """Times as many in all of their windows together."""
 TOLD = 64
 """How many tiles a conflict shows as they are now, and slices an event names."""
-
-
-class Hand(NamedTuple):
-    """Who paints, and in which window: each has its own steps back. Without one they are all of a person's."""
-
-    author: str
-    window: str | None = None
-
-    def strokes(self, labels: str) -> tuple[ColumnElement[bool], ...]:
-        """Which strokes are theirs."""
-        of = label_strokes.c
-        mine = (of.labels == labels, of.author == self.author)
-        return mine if self.window is None else (*mine, of.window == self.window)
 
 
 def add_history(

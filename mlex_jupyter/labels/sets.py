@@ -18,8 +18,8 @@ from mlex_jupyter.catalog import Catalog
 from mlex_jupyter.data.reading import Reading
 from mlex_jupyter.errors import Invalid, NotFound, nearest
 from mlex_jupyter.labels.classes import check_classes, recoding, replace
+from mlex_jupyter.labels.hands import Hand
 from mlex_jupyter.labels.known import newest, shape_of
-from mlex_jupyter.labels.ledger import Hand
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import Store
 from mlex_jupyter.types import NAME, ClassInfo, Draft, Exported, LabelComparison, LabelSet

@@ -21,7 +21,7 @@ from mlex_jupyter.errors import Conflict, Invalid, NotFound, Stale
 from mlex_jupyter.labels import drafts, ledger, turns
 from mlex_jupyter.labels.bases import Bases
 from mlex_jupyter.labels.drafts import Canvas, Working
-from mlex_jupyter.labels.ledger import Hand
+from mlex_jupyter.labels.hands import Hand
 from mlex_jupyter.labels.patches import Piece, cut_up, values_of
 from mlex_jupyter.labels.tiles import Bytes, Place
 from mlex_jupyter.store import Store

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select
 from mlex_jupyter.errors import Stale
 from mlex_jupyter.labels import ledger
 from mlex_jupyter.labels.drafts import Canvas, Working
-from mlex_jupyter.labels.ledger import Hand
+from mlex_jupyter.labels.hands import Hand
 from mlex_jupyter.labels.tiles import Bytes, Change, Place
 from mlex_jupyter.store.tables import Row, label_changes, label_strokes
 from mlex_jupyter.types import Painted

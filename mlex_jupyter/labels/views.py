@@ -13,6 +13,7 @@ from mlex_jupyter.errors import Invalid
 from mlex_jupyter.labels import drafts, ledger
 from mlex_jupyter.labels.bases import Bases, Packed, lines
 from mlex_jupyter.labels.drafts import Balance, Working
+from mlex_jupyter.labels.hands import Hand
 from mlex_jupyter.labels.tiles import EMPTY, SIDE, Bytes, Place, cut, extent, pack, unpack
 from mlex_jupyter.store import Store
 from mlex_jupyter.store.tables import label_strokes, label_tiles
@@ -24,10 +25,10 @@ AXES = "zyx"
 Rows = Mapping[Place, tuple[int, bytes | None]]
 
 
-def overview(tx: Connection, draft: Working, hand: ledger.Hand) -> Draft:
+def overview(tx: Connection, draft: Working, hand: Hand) -> Draft:
     """How a draft stands, for one person."""
     undo, redo, _ = ledger.steps(tx, draft.labels, hand)
-    refused = ledger.steps(tx, draft.labels, ledger.Hand(hand.author))[2]
+    refused = ledger.steps(tx, draft.labels, Hand(hand.author))[2]
     return Draft(
         labels=draft.labels,
         name=draft.name,

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
+from mlex_jupyter.data.readers import open_path
 from tests.conftest import mlex_command
 from tests.kernels import Kernel, running_kernel
 from tests.servers import Server, end_processes_of, running_server
@@ -360,7 +360,7 @@ def test_the_segmentations_are_the_same_pixels(
 ) -> None:
     def pixels(name: str) -> Any:
         shown = mlex_command("dataset", "seg", "--json", home=faces[name].home)
-        return np.asarray(zarr.open_array(json.loads(shown.stdout)["uri"], mode="r")[:])
+        return np.asarray(open_path(json.loads(shown.stdout)["uri"]))
 
     assert np.array_equal(pixels(face), pixels("shell"))
 

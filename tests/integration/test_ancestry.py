@@ -34,6 +34,7 @@ def test_a_segmentation_knows_all_that_it_came_from(mlex_run: Run) -> None:
     assert data["owner"]
     assert data["provenance"]["software"].startswith("mlex-jupyter")
     assert [one["name"] for one in json.loads(mlex_run("data", "--made-from", "sand-tomo", "--json").stdout)] == [
+        "seg-uncertainty",
         "seg",
         "sand-tomo-truth",
     ]

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 import zarr
 
+from mlex_jupyter.data.readers import open_path
 from tests.learning import small_sample
 
 Run = Callable[..., CompletedProcess[str]]
@@ -20,7 +21,7 @@ SMALL = ("-p", "epochs=1", "-p", "depth=2", "-p", "base_channels=4", "-p", "patc
 
 
 def found(mlex_run: Run, name: str) -> np.ndarray:
-    return np.asarray(zarr.open_array(json.loads(mlex_run("dataset", name, "--json").stdout)["uri"], mode="r")[:])
+    return np.asarray(open_path(json.loads(mlex_run("dataset", name, "--json").stdout)["uri"]))
 
 
 @pytest.mark.needs("torch")

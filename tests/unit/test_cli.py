@@ -221,7 +221,7 @@ def test_bash_completes_verbs_options_and_names(mlex_run: Run, home: Path) -> No
         assert done.stderr == ""
         return done.stdout.split()
 
-    assert tab("tr") == ["train"]
+    assert tab("tra") == ["train"]
     assert "--params" in tab("train", "tunet", "--p")
     assert tab("train", "tunet", "--data", "sand-tomo-") == ["sand-tomo-truth"]
     assert tab("train", "tunet", "--data", "sand-tomo", "--labels", "") == ["scribbles"]

@@ -148,7 +148,7 @@ def test_help_is_where_people_look(kernel: Kernel) -> None:
 
 
 def test_tab_offers_verbs_options_names_and_variables(kernel: Kernel) -> None:
-    assert kernel.complete("%mlex tr") == ["train"]
+    assert kernel.complete("%mlex tra") == ["train"]
     assert kernel.complete("%%mlex pred") == ["predict"]
     assert kernel.complete("%mlex train unet --da") == ["--data"]
     assert kernel.complete("%mlex train unet --data sand") == ["sand-tomo", "sand-tomo-truth"]
@@ -166,4 +166,4 @@ def test_it_can_be_unloaded_and_loaded_again(kernel: Kernel) -> None:
     kernel.do("%load_ext mlex_jupyter")
     kernel.do("%reload_ext mlex_jupyter")
     assert kernel.do("%mlex data").shown
-    assert kernel.complete("%mlex tr") == ["train"]
+    assert kernel.complete("%mlex tra") == ["train"]

@@ -94,7 +94,7 @@ async def test_a_failed_command_is_tried_again_as_often_as_asked_after_growing_p
 
 
 async def test_a_pause_can_be_cancelled(hand: Hand) -> None:
-    hand.life.settings = settings_of(hand.settings.home, retry_pause_s=600)
+    hand.life.moves.settings = settings_of(hand.settings.home, retry_pause_s=600)
     job = await hand.submit(JobSpec(task=RunTask(argv=("false",), retry_failed=5)))
 
     async def paused() -> bool:
