@@ -20,8 +20,8 @@ export PIP_ROOT_USER_ACTION := ignore
 # Python compiles what it imports once, not in each of the many processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Three processes share the files of tests, since much of a test is waiting, in their order (tests/conftest.py: the longest first); ARGS="-n0 …" is one.
-SHARED := -n3 --dist loadfile --no-loadscope-reorder
+# Two processes share the files of tests in their order (tests/conftest.py: the longest first); ARGS="-n0 …" is one.
+SHARED := -n2 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

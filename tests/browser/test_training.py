@@ -118,7 +118,7 @@ def test_the_curve_comes_back_whole_after_reload_kernel_kill_and_server_restart(
     assert len(told(lab_home, run)[0]) > written, "the run noticed that the server was gone"
     said = re.compile("Server Connection Error|Kernel Restarting")  # Lab says so too, sooner or later
     lost = lab.page.locator(".jp-Dialog", has_text=said).first
-    lab.page.add_locator_handler(lost, lambda: lost.locator(".jp-Dialog-button").last.click())
+    lab.page.add_locator_handler(lost, lambda: lost.locator(".jp-Dialog-button").last.click(), no_wait_after=True)
     lab.server.start()
     expect(lab.panel.get_by_text("No connection since")).to_have_count(0, timeout=60_000)
     expect(lab.row("Runs", name)).to_contain_text("Running")
