@@ -94,7 +94,7 @@ def words(value: Any) -> str:
         case datetime():
             return ago(value)
         case float():
-            return f"{value:.4g}"
+            return f"{value:.4g}" if abs(value) < 1e4 or abs(value) >= 1e15 else f"{value:.0f}"
         case Progress():
             left = f" · {clock(value.eta_s or 0)} left" if (value.eta_s or 0) >= 1 else ""
             score = f" · Dice {value.score:.2f}" if value.score is not None else ""
