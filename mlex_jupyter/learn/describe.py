@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -60,7 +60,7 @@ def of_entry_point(point: EntryPoint) -> Architecture:
 def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     """The architecture that a builder makes."""
     promise = contract(built_by)
-    form = params_schema(built_by, once=promise.trains == "once")
+    form = params_schema(built_by, once=promise.trains == "once", suited=promise.training)
     for preset, params in promise.presets.items():
         if strange := sorted(params.keys() - form["properties"].keys()):  # type: ignore[union-attr]
             raise Invalid(f"Its preset {preset} sets {strange[0]}, which it does not have.")
@@ -79,10 +79,14 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     )
 
 
-def params_schema(builder: Callable[..., Any], *, once: bool = False) -> dict[str, JsonValue]:
-    """The form: the builder's own parameters, then those of training; few where that is not by steps."""
+def params_schema(
+    builder: Callable[..., Any], *, once: bool = False, suited: Mapping[str, Any] | None = None
+) -> dict[str, JsonValue]:
+    """The form: the builder's own parameters, then those of training, as it suits; few where that is not by steps."""
     network = _group(_network_params(builder), "network")
     training = _group(TrainParams, "training")
+    for name, value in TrainParams.model_validate(suited or {}).model_dump(exclude_unset=True).items():
+        training[name] = {**training[name], "default": value}  # type: ignore[dict-item]
     if once:
         training = {name: about for name, about in training.items() if name in ONCE}
     if both := sorted(network.keys() & training.keys()):

@@ -32,7 +32,9 @@ from mlex_jupyter.learn.describe import find, of_entry_point
 from mlex_jupyter.learn.models import contract, wants
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.params import TrainParams
-from mlex_jupyter.learn.prediction.segmenter import load_network
+from mlex_jupyter.learn.prediction import slabs
+from mlex_jupyter.learn.prediction.backends import Torch
+from mlex_jupyter.learn.prediction.segmenter import Segmenter, load_network
 from mlex_jupyter.learn.prediction.tiles import fit_for, segment
 from mlex_jupyter.learn.training.atonce import training_for
 from mlex_jupyter.learn.training.labelled import Labelled, Painted
@@ -119,6 +121,9 @@ class DLSIAModel:
             raise Invalid(f"This network takes {trained.channels} channel(s); the volume has {channels}.")
         device = machine.prepare()
         fit = fit_for(network, trained.builder, trained.params, device, MEMORY_GB)
+        if fit.dims == 3:
+            by_slabs = slabs.cut_for(network, opened, range(slices), fit, device, MEMORY_GB)
+            return Segmenter(trained, Torch(network, device), by_slabs.fit).volume(opened, by_slabs.band)
         values = np.array([one.value for one in trained.classes], np.uint8)
         neighbours = wants(trained.builder, trained.params).neighbours
         found = np.empty((slices, rows, columns), np.uint8)

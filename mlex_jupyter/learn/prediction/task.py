@@ -31,7 +31,7 @@ from mlex_jupyter.learn import machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.pace import Pace
-from mlex_jupyter.learn.prediction import backends, bands
+from mlex_jupyter.learn.prediction import backends, bands, slabs
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
 from mlex_jupyter.learn.prediction.levels import Levels, Like, sync
 from mlex_jupyter.learn.prediction.pipeline import flow
@@ -87,7 +87,7 @@ class Prediction:
         self.ledger = Ledger(self.folder)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
-        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
+        self.reader = self._reader()
         self._resume()
 
     def _folder(self) -> Path:
@@ -97,6 +97,11 @@ class Prediction:
         place = self.attempt.path.parent.parent / "predictions" / self.task.shared
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
+
+    def _reader(self) -> bands.Reader | slabs.Reader:
+        if self.plan.dims == 3:
+            return slabs.Reader(self.volume, self.segmenter.fit)
+        return bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
 
     # ------------------------------------------------------------ the plan
 
@@ -111,18 +116,19 @@ class Prediction:
             if plan is None or backend is None:
                 memory_gb = self.attempt.job.spec.resources.memory_gb
                 fit = fit_for(network, self.model.builder, self.model.params, self.device, memory_gb)
+                cut = self._cut(network, fit) if fit.dims == 3 else None
                 backend = self._fastest(network, fit)
-                plan = self._begin(made_by, backend.name, fit)
+                plan = self._begin(made_by, backend.name, cut.fit if cut else fit, cut)
             images = {part: Levels(self._place(part)) for part in self._parts()}
-        fit = Fit(plan.multiple, plan.halo, plan.largest)
-        self._say_how(fit)
+        fit = Fit(plan.multiple, plan.halo, plan.largest, plan.dims)
+        self._say_how(fit, plan)
         return plan, Segmenter(self.model, backend, fit, probabilities=self.task.probabilities), images
 
     def _as_before(self, plan: Plan, network: nn.Module) -> backends.Backend | None:
         """What an earlier attempt computed with, so that the rest comes out as if it had gone on."""
         if plan.backend == backends.Torch.name:
             return backends.Torch(network, self.device)
-        found = backends.openvino(network, plan.multiple)
+        found = backends.openvino(network, plan.multiple, plan.dims)
         if isinstance(found, str) and self.task.shared:
             raise Invalid(f"The other jobs compute with OpenVINO, which does not compute here, since {found}.")
         if isinstance(found, str):
@@ -134,21 +140,33 @@ class Prediction:
         large = len(self.scope) * math.prod(self.sides) >= PROBED_PIXELS
         if self.device.type != "cpu" or not large or not Settings.load().openvino:
             return backends.Torch(network, self.device)
-        backend, why = backends.faster(network, fit.multiple, self.device)
+        backend, why = backends.faster(network, fit.multiple, self.device, fit.dims)
         self.attempt.note(why)
         return backend
 
-    def _begin(self, made_by: str, backend: str, fit: Fit) -> Plan:
+    def _cut(self, network: nn.Module, fit: Fit) -> slabs.Cut:
+        """The slabs of a 3-D network, as thick as suits the memory."""
+        kept = 2 + (len(self.model.classes) if self.task.probabilities else 0)
+        memory_gb = self.attempt.job.spec.resources.memory_gb
+        return slabs.cut_for(network, self.volume, self.scope, fit, self.device, memory_gb, kept)
+
+    def _begin(self, made_by: str, backend: str, fit: Fit, by_slabs: slabs.Cut | None) -> Plan:
         """Empty volumes, and a plan."""
         for part in self._parts():
             Levels.create(self._place(part), self._like(part))
-        band = bands.slices_of_band(self.sides)
+        band = by_slabs.band if by_slabs else bands.slices_of_band(self.sides)
         at_once = BATCH_PIXELS["cpu" if self.device.type == "cpu" else "cuda"]
         batch = max(1, min(band, at_once // math.prod(self.sides), fit.pixels // math.prod(self.sides)))
-        cut = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest}
+        cut: dict[str, Any] = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest, "dims": fit.dims}
+        if by_slabs:
+            batch, cut = 1, cut | {"computed": by_slabs.computed}
         plan = Plan(made_by=made_by, backend=backend, batch=batch, band=band, **cut)
         self.ledger.begin(plan)
         return plan
+
+    def useful(self, plan: Plan) -> float | None:
+        """Of all voxels that are computed, the share of those that are asked for; None where nothing is twice."""
+        return len(self.scope) * math.prod(self.sides) / plan.computed if plan.computed else None
 
     def _parts(self) -> list[str]:
         return [part for part in PARTS if part != "shares" or self.task.probabilities]
@@ -172,8 +190,10 @@ class Prediction:
         digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "2")).encode())
         return digest.hexdigest()
 
-    def _say_how(self, fit: Fit) -> None:
-        if fit.halo is None:
+    def _say_how(self, fit: Fit, plan: Plan) -> None:
+        if plan.dims == 3:
+            self.attempt.note(slabs.in_words(plan.band, fit, len(self.scope), self.useful(plan)))
+        elif fit.halo is None:
             how = "in one piece" if fit.whole(tuple(self.sides)) else "in tiles that are blended, not exactly"
             self.attempt.note(f"A pixel sees the whole slice in this network: slices are computed {how}")
         elif not fit.whole(tuple(self.sides)):
@@ -198,13 +218,33 @@ class Prediction:
         self.pace = Pace(len(self.scope), self.tally.done)
         self._say()
         left = bands.missing(self.mine, self.plan.band, self.tally.uncertainty)
-        ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
+        ahead = 1 if self.plan.dims == 3 or math.prod(self.sides) > LARGE_SLICE else 2
         going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
         flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
         if any(z not in self.tally.uncertainty for z in self.mine):
-            raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
+            raise Stopped(self._how_far())
 
-    def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
+    def _how_far(self) -> str:
+        return f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept."
+
+    def _compute(self, zs: range, read: Any) -> tuple[Found, NDArray[Any]]:
+        """What a band comes to, and its first slice as it is."""
+        made = self._compute_slab(zs, read) if self.plan.dims == 3 else self._compute_slices(zs, read)
+        return made, self.reader.alone(read if self.plan.dims == 3 else read[0])
+
+    def _compute_slab(self, zs: range, slab: slabs.Slab) -> Found:
+        begun = self.pace.done
+
+        def tell(share: float) -> None:
+            self.pace.step(begun + int(share * len(zs)) - self.pace.done)
+            if self.attempt.stopping and share < 1:
+                raise Stopped(self._how_far())
+            if self.pace.every("progress", SAY_S):
+                self._say()
+
+        return self.segmenter.slab(slab, tell)
+
+    def _compute_slices(self, zs: range, raw_BCYX: NDArray[Any]) -> Found:
         found = []
         for at in range(0, len(zs), self.plan.batch):
             found.append(self.segmenter(raw_BCYX[at : at + self.plan.batch]))
@@ -212,11 +252,11 @@ class Prediction:
             if self.pace.every("progress", SAY_S):
                 self._say()
         if len(found) == 1:
-            return found[0], self.reader.alone(raw_BCYX[0])
+            return found[0]
         shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
         pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
         values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return Found(values, unsure, np.concatenate(shares) if shares else None), self.reader.alone(raw_BCYX[0])
+        return Found(values, unsure, np.concatenate(shares) if shares else None)
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made
@@ -260,7 +300,9 @@ class Prediction:
         write_whole(self.attempt.path / "segmented.json", found.model_dump_json())
         shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
         self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
-        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": found.metrics, "outputs": self._outputs()}
+        useful = self.useful(self.plan)
+        metrics = found.metrics | ({"useful_of_computed": round(useful, 4)} if useful else {})
+        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": metrics, "outputs": self._outputs()}
         if self.task.trial:
             return Result(**about)
         return Result(

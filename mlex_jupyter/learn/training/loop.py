@@ -120,7 +120,7 @@ class Training:
         if self.course.start:
             fitting, total = inherit(network, self.course.start)
             self.follower.note(f"It begins with weights that are there: {fitting} of {total} tensors fit")
-        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = machine.laid_out(network, self.labelled.wanted.dims, self.device)
         self.together.same_everywhere(network.state_dict().values())
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
@@ -131,9 +131,10 @@ class Training:
         labelled, crops, params = self.labelled, self.crops, self.params
         slices = f"{len(labelled.zs)} labelled slice{'s' if len(labelled.zs) > 1 else ''}"
         note = self.follower.note
-        note(f"{slices} → {params.batch * params.steps_per_epoch} crops of {crops.side} × {crops.side} an epoch")
-        if crops.side != params.patch:
-            note(f"Crops of {params.patch} do not fit these slices and this network; {crops.side} is used")
+        note(f"{slices} → {params.batch * params.steps_per_epoch} crops of {crops.in_words()} an epoch")
+        if set(crops.sides) != {params.patch}:
+            used = crops.side if len(set(crops.sides)) == 1 else crops.in_words()
+            note(f"Crops of {params.patch} do not fit these slices and this network; {used} is used")
         note(f"{sum(crops.counts)} labelled pixels to train on, {self.judged_pixels} kept apart for validation")
         if not self.judged_pixels:
             note("There are too few labels to keep any apart: no Dice, and the newest weights count as the best")
@@ -212,7 +213,7 @@ class Training:
             self._smaller_pieces(len(images))
 
     def _learn_from_piece(self, images: np.ndarray, targets: np.ndarray, *, weight: float) -> float:
-        images_BCHW = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        images_BCHW = machine.on(self.device, torch.from_numpy(images))
         targets_BHW = torch.from_numpy(targets).to(self.device)
         with machine.fast_math(self.device):
             logits_BCHW = self.state.network(images_BCHW)
@@ -226,7 +227,7 @@ class Training:
         self.state.optimizer.zero_grad(set_to_none=True)
         if self.together.size > 1 or self.standing.pieces >= batch:
             raise MlexError(
-                f"One crop of {self.crops.side} × {self.crops.side} is more than the memory holds.",
+                f"One crop of {self.crops.in_words()} is more than the memory holds.",
                 hint=f"Train with a patch of {self.crops.side // 2}, or fewer base_channels.",
             )
         pieces = min(batch, self.standing.pieces * 2)
@@ -316,7 +317,7 @@ class Training:
         """How good the mean of the weights is; what the others think of theirs does not count."""
         if not self.together.leads:
             return judge.Judgement.none(len(self.labelled.classes))
-        return judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights)
+        return judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights, self.crops.blocks)
 
     def _picture(self, epoch: int, dice: float | None) -> None:
         if not (self.folder and self.together.leads):
@@ -324,7 +325,9 @@ class Training:
         z = judge.shown(self.labelled)
         path = self.folder / "pictures" / f"epoch-{epoch:04d}.png"
         path.parent.mkdir(exist_ok=True)
-        found = judge.values(self.state.mean, self.labelled, z, self.fit, self.device)
+        seen = judge.around(self.labelled, z)
+        how = (self.fit, self.device, self.crops.blocks, seen)
+        (found,) = judge.values(self.state.mean, self.labelled, range(z, z + 1), *how)
         write_whole(path, judge.picture(self.labelled, z, found), durable=False)
         self.follower.emit("picture", epoch=epoch, z=z, path=f"pictures/{path.name}", dice=dice and round(dice, 5))
 
