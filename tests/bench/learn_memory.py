@@ -24,14 +24,15 @@ def figures() -> list[Figure]:
         found = []
         for slices, size in SIZES:
             data = segmented.volume(folder / f"{slices}-{size}.zarr", slices, size)
-            found.append(_resident_gb(segmented.job(folder / f"run-{slices}-{size}", data, trained)))
+            found.append(resident_gb(segmented.job(folder / f"run-{slices}-{size}", data, trained)))
     return [
         Figure(f"memory for {slices} × {size}²", gb, "GB", found[0], f"{SIZES[0][0]} × {SIZES[0][1]}²", limit=MOST_GB)
         for (slices, size), gb in zip(SIZES, found, strict=True)
     ]
 
 
-def _resident_gb(job: JobFolder) -> float:
+def resident_gb(job: JobFolder) -> float:
+    """The most that was in memory, of a job as a process of its own on one core."""
     process = start(job, MLEX_CPUS="1")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -75,12 +75,15 @@ def cut_for(
 
 def cut(sides_ZYX: Sequence[int], scope: range, fit: Fit, *, free: float, each: float, kept: float, read: float) -> Cut:
     """The thickness that computes least, in this room: bytes for a voxel computed, and for one kept and one read."""
+    if fit.halo is None:  # as `check` allows where all of it fits
+        padded = [up_to(side, fit.multiple) for side in sides_ZYX]
+        return _cut(sides_ZYX, scope, padded[0], replace(fit, largest=math.ceil(math.prod(padded) ** (1 / 3))))
     found: list[Cut] = []
     for band in _thicknesses(sides_ZYX[0], fit.multiple):
         thick = max(len(around(zs, sides_ZYX[0], fit)) for zs in bands.pieces(scope, band))
         slice_ = math.prod(sides_ZYX[1:])
         beside = AT_ONCE * slice_ * (thick * read + min(band, len(scope)) * kept)
-        least = math.prod(min(up_to(side, fit.multiple), _smallest(fit)) for side in (thick, *sides_ZYX[1:]))
+        least = thick * math.prod(min(up_to(side, fit.multiple), _smallest(fit)) for side in sides_ZYX[1:])
         voxels = max(least, int((free - beside) / each))
         if voxels == least and found:
             break  # thicker ones leave even less room

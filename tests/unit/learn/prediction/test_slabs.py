@@ -135,6 +135,12 @@ def _tiles(shape: tuple[int, int], fit: Fit, thick: int) -> list[slabs.tiles.Til
     return list(slabs.tiles.tiles(shape, slabs.flat(fit, thick)))
 
 
+def test_with_too_little_room_for_any_block_the_smallest_are_cut() -> None:
+    made = cut(256, 0.001)
+    assert made.band == 4
+    assert {tuple(one.stop - one.start for one in tile.read) for tile in _tiles((256, 256), made.fit, 52)} == {(52, 52)}
+
+
 def test_of_one_slice_only_its_slab_is_computed() -> None:
     made = cut(256, 2.6, range(100, 101))
     assert made.computed == 52 * 256 * 256 and made.useful == 256 * 256
@@ -160,6 +166,8 @@ def test_one_slice_is_refused_and_so_is_a_network_that_sees_more_than_memory_hol
     with pytest.raises(Invalid, match="sees the whole volume"):
         slabs.check(stack((20, 20, 20)), everywhere, 7999)
     assert slabs.around(range(3, 4), 20, everywhere) == range(20)
+    made = slabs.cut((20, 20, 20), range(5, 9), everywhere, free=8000, each=1, kept=2, read=1)
+    assert made.fit.whole((20, 20, 20)) and made.computed == 8000
 
 
 def test_a_3d_network_is_fitted_by_the_cube() -> None:
