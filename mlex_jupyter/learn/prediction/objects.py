@@ -165,7 +165,7 @@ class _Open:
     def _new(self, count: int) -> Names:
         first, self._count = self._count, self._count + count
         if self._count > len(self._sizes):
-            room = self._count + self._count // 4
+            room = self._count + self._count // 8
             for table in ("_leads_to", "_sizes", "_values", "_reached", "_place"):
                 kept = getattr(self, table)
                 grown = np.zeros(room, kept.dtype)

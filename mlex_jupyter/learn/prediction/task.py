@@ -28,14 +28,14 @@ from mlex_jupyter.learn import machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.pace import Pace
-from mlex_jupyter.learn.prediction import backends, bands
+from mlex_jupyter.learn.prediction import backends, bands, memory
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
 from mlex_jupyter.learn.prediction.levels import sync
 from mlex_jupyter.learn.prediction.outputs import Images, Outputs
 from mlex_jupyter.learn.prediction.pipeline import flow
 from mlex_jupyter.learn.prediction.segmenter import Found, Segmenter, load_network, weights_file
 from mlex_jupyter.learn.prediction.tally import Tally, means
-from mlex_jupyter.learn.prediction.tiles import Fit, fit_for
+from mlex_jupyter.learn.prediction.tiles import Fit, bytes_per_pixel, fit_for
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, part_of, range_of
 
@@ -45,7 +45,7 @@ PROBED_PIXELS = 1 << 25
 """A prediction of fewer pixels is over before it is known what is fastest."""
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}
 """At once, for small slices: beyond that a batch gains nothing."""
-LARGE_SLICE = 1 << 26
+LARGE_SLICE = 1 << 21
 """Pixels; of such slices only one is read and one written ahead."""
 
 
@@ -84,9 +84,10 @@ class Prediction:
         folder = self._folder()
         self.outputs = Outputs(folder, self.data, shape_ZYX, has_z, self.model, self.task.probabilities)
         self.ledger = Ledger(folder)
+        self.ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
+        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
-        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
         self._resume()
 
     def _folder(self) -> Path:
@@ -103,6 +104,7 @@ class Prediction:
         """How it is done: as an earlier attempt began, or as suits the network, the slices and the machine."""
         weights = weights_file(self.model, self.attempt.path)
         network = load_network(self.model, weights, self.device)
+        self._pixel_bytes = bytes_per_pixel(network, wants(self.model.builder, self.model.params).multiple, self.device)
         with self.ledger.alone():
             made_by = self._made_by(weights)
             plan = self.ledger.plan(made_by) if self.outputs.exist else None
@@ -111,6 +113,8 @@ class Prediction:
                 memory_gb = self.attempt.job.spec.resources.memory_gb
                 fit = fit_for(network, self.model.builder, self.model.params, self.device, memory_gb)
                 backend = self._fastest(network, fit)
+                if self.device.type == "cpu":
+                    fit = memory.fitted(fit, self.sides, self._left(network), self._pixel_bytes, backend)
                 plan = self._begin(made_by, backend.name, fit)
             images = self.outputs.open()
         fit = Fit(plan.multiple, plan.halo, plan.largest)
@@ -136,6 +140,17 @@ class Prediction:
         backend, why = backends.faster(network, fit.multiple, self.device)
         self.attempt.note(why)
         return backend
+
+    def _left(self, network: nn.Module) -> float:
+        """Of the memory, for the layers."""
+        weights = sum(one.numel() * one.element_size() for one in network.parameters())
+        return memory.left(self._held, weights, self.attempt.job.spec.resources.memory_gb)
+
+    @property
+    def _held(self) -> float:
+        read = self.reader.channels * self.volume.dtype.itemsize
+        found = 2 + (len(self.model.classes) if self.task.probabilities else 0)
+        return memory.held(self.sides, read, found, self.ahead) + self.reader.kept_bytes
 
     def _begin(self, made_by: str, backend: str, fit: Fit) -> Plan:
         """Empty volumes, and a plan."""
@@ -178,17 +193,25 @@ class Prediction:
         self.pace = Pace(len(self.scope), self.tally.done)
         self._say()
         left = bands.missing(self.mine, self.plan.band, self.tally.uncertainty)
-        ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
-        going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
-        flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
+        going = {"ahead": self.ahead, "go_on": lambda: not self.attempt.stopping}
+        try:
+            flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
+        except (MemoryError, RuntimeError) as error:
+            if machine.is_out_of_memory(error):
+                raise memory.too_large(self.sides, self._held) from error
+            raise
         if any(z not in self.tally.uncertainty for z in self.mine):
             raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
 
     def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
-        found = []
-        for at in range(0, len(zs), self.plan.batch):
-            found.append(self.segmenter(raw_BCYX[at : at + self.plan.batch]))
-            self.pace.step(len(found[-1].values_BYX))
+        found: list[Found] = []
+        at = 0
+        while at < len(zs):
+            if (one := self._segmented(raw_BCYX[at : at + self.plan.batch])) is None:
+                continue  # less of it, now
+            found.append(one)
+            at += len(one.values_BYX)
+            self.pace.step(len(one.values_BYX))
             if self.pace.every("progress", SAY_S):
                 self._say()
         if len(found) == 1:
@@ -197,6 +220,20 @@ class Prediction:
         pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
         values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         return Found(values, unsure, np.concatenate(shares) if shares else None), self.reader.alone(raw_BCYX[0])
+
+    def _segmented(self, raw_BCYX: NDArray[Any]) -> Found | None:
+        """Of these slices; None where that was too much at once, so that it is less the next time."""
+        try:
+            return self.segmenter(raw_BCYX)
+        except (MemoryError, RuntimeError) as error:
+            if not machine.is_out_of_memory(error):
+                raise
+        self.segmenter.backend.let_go()
+        self.plan, words = memory.less(self.plan, self.sides, self._pixel_bytes)
+        self.segmenter.fit = Fit(self.plan.multiple, self.plan.halo, self.plan.largest)
+        self.ledger.keep_to(self.plan)
+        self.attempt.note(words)
+        return None
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made
