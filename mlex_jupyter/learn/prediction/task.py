@@ -27,6 +27,7 @@ from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.models import wants
+from mlex_jupyter.learn.models.ensemble import Apart, Ensemble
 from mlex_jupyter.learn.pace import Pace
 from mlex_jupyter.learn.prediction import backends, bands, memory
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
@@ -104,6 +105,8 @@ class Prediction:
         """How it is done: as an earlier attempt began, or as suits the network, the slices and the machine."""
         weights = weights_file(self.model, self.attempt.path)
         network = load_network(self.model, weights, self.device)
+        if isinstance(network, Ensemble):
+            network = Apart(network)
         self._pixel_bytes = bytes_per_pixel(network, wants(self.model.builder, self.model.params).multiple, self.device)
         with self.ledger.alone():
             made_by = self._made_by(weights)
@@ -167,7 +170,7 @@ class Prediction:
         """One text for all that decides what comes out, but for the slices: of those others may be done later."""
         digest = hashlib.sha256(weights.read_bytes())
         model = self.model.model_dump_json(exclude={"weights"})
-        digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "2")).encode())
+        digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "3")).encode())
         return digest.hexdigest()
 
     def _say_how(self, fit: Fit) -> None:
