@@ -1,10 +1,9 @@
-"""From logits to classes, and how sure they are: argmax and entropy, both as bytes, a few rows at a time.
+"""From logits to classes, and how sure they are: argmax and entropy, both as bytes.
 
 Entropy is counted against that of a pixel of which nothing is known, so that 0 is certain and 255 is a guess. Of an
 ensemble it is the standard deviation, over its members, of the probability of the class that their mean chooses: 0
-where they agree, 255 where one half is certain of it and the other half of another. Rows are taken in blocks that stay
-in a processor's cache, class by class in planes, since that is what vectorises: torch's own argmax takes the tenth part
-of a network's time. Axes: B batch, M member, K class, H row, W column.
+where they agree, 255 where one half is certain of it and the other half of another. On a processor planes.py does it, a
+few rows at a time. Axes: B batch, M member, K class, H row, W column.
 """
 
 from __future__ import annotations
@@ -15,8 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mlex_jupyter.learn.prediction.planes import Planes
+
 BLOCK = 1 << 15
-"""Pixels of a block."""
+"""Pixels of a block on a processor."""
 
 
 def decide(logits_BKHW: Tensor, values: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -25,15 +26,19 @@ def decide(logits_BKHW: Tensor, values: Sequence[int]) -> tuple[Tensor, Tensor]:
     Where there are several times as many channels as classes they are those of several members, one after the other.
     NaN where it should be a number comes out as 255 in the second; `torch.isfinite` of the logits tells more.
     """
-    batch, _, rows, columns = logits_BKHW.shape
+    batch, channels, rows, columns = logits_BKHW.shape
     found = torch.empty((batch, rows, columns), dtype=torch.uint8, device=logits_BKHW.device)
     unsure = torch.empty_like(found)
-    step = max(1, BLOCK // columns) if logits_BKHW.device.type == "cpu" else rows
-    for one in range(batch):
+    if logits_BKHW.device.type != "cpu":
+        for one in range(batch):
+            _block(logits_BKHW[one].float().contiguous(), values, found[one], unsure[one])
+        return found, unsure
+    step = max(1, BLOCK // columns)
+    decided = Planes(values, channels, step * columns)
+    for logits_KHW, found_HW, unsure_HW in zip(logits_BKHW.float().numpy(), found.numpy(), unsure.numpy(), strict=True):
         for top in range(0, rows, step):
             block = slice(top, min(rows, top + step))
-            planes_KHW = logits_BKHW[one, :, block].float().contiguous()
-            _block(planes_KHW, values, found[one, block], unsure[one, block])
+            decided(logits_KHW[:, block], found_HW[block], unsure_HW[block])
     return found, unsure
 
 

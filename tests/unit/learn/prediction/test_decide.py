@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mlex_jupyter.learn.prediction.decide import decide, probabilities
+from mlex_jupyter.learn.prediction.decide import _block, decide, probabilities
 
 VALUES = [3, 1, 7, 200, 9]
 
@@ -22,6 +22,10 @@ def test_class_and_entropy_are_those_of_the_textbook(classes: int, layout: torch
     entropy = torch.distributions.Categorical(logits=logits.permute(0, 2, 3, 1)).entropy()
     wanted = entropy / math.log(classes) * 255 if classes > 1 else torch.zeros_like(entropy)
     assert (unsure.float() - wanted).abs().max() <= 0.51
+    elsewhere = torch.empty(300, 170, dtype=torch.uint8), torch.empty(300, 170, dtype=torch.uint8)
+    _block(logits[0].clone(), VALUES[:classes], *elsewhere)
+    assert torch.equal(elsewhere[0], found[0]), "on other devices it is torch that decides"
+    assert (elsewhere[1].int() - unsure[0].int()).abs().max() <= 1
     shares = probabilities(logits, classes)
     assert (shares.float() - logits.softmax(dim=1) * 255).abs().max() <= 0.51
 
