@@ -15,7 +15,7 @@ import psutil
 
 from mlex_jupyter.errors import MlexError
 from mlex_jupyter.learn import machine
-from mlex_jupyter.learn.prediction.backends import Backend
+from mlex_jupyter.learn.prediction.backends import Backend, trim
 from mlex_jupyter.learn.prediction.ledger import Plan
 from mlex_jupyter.learn.prediction.tiles import LEAST_PIXELS, Fit, tiles, up_to
 
@@ -40,6 +40,7 @@ def held(sides: Sequence[int], pixel_bytes: int, found_bytes: int, ahead: int) -
 
 def left(held_bytes: float, weights_bytes: float, memory_gb: float) -> float:
     """What remains for the layers of a network, of what a job may take and of what the machine has."""
+    trim()
     left = min(MOST_BYTES + weights_bytes, memory_gb * 1e9) - _resident()
     return min(left, psutil.virtual_memory().available, machine.free_bytes()) - SPARE_BYTES - held_bytes
 
