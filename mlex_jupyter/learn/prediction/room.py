@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,12 +23,15 @@ SPENT = 0.6e9
 USED = 0.8
 """The share of a job's memory that is planned with."""
 
+LEAST = 0.3e9
+
 
 def budget(memory_gb: float, device: torch.device) -> float:
     """The bytes that a prediction may plan with."""
     if device.type == "cuda":
         return 0.6 * float(torch.cuda.mem_get_info(device)[0])
-    return max(0.3e9, memory_gb * 1e9 * USED - SPENT)
+    free = min(float(psutil.virtual_memory().available), machine.free_bytes()) * USED
+    return max(LEAST, min(memory_gb * 1e9 * USED - SPENT, free))
 
 
 def bytes_per_voxel(network: nn.Module, multiple: int, device: torch.device) -> float:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlex_jupyter.data.volume import Volume
-from mlex_jupyter.errors import Invalid
+from mlex_jupyter.errors import Invalid, MlexError
 from mlex_jupyter.learn.prediction import bands, room, tiles
+from mlex_jupyter.learn.prediction.ledger import Plan
 from mlex_jupyter.learn.prediction.tiles import Fit, up_to
 
 AT_ONCE = 2
@@ -89,6 +90,35 @@ def cut(sides_ZYX: Sequence[int], scope: range, fit: Fit, *, free: float, each: 
             break  # thicker ones leave even less room
         found.append(_cut(sides_ZYX, scope, band, replace(fit, largest=tiles.root(voxels, 3))))
     return min(found, key=lambda one: one.computed)
+
+
+def less(plan: Plan, sides_YX: Sequence[int], each: float) -> tuple[Plan, str]:
+    """Half as many voxels at once, where that was more than the memory held; and how to say it."""
+    thick = plan.band + 2 * up_to(plan.halo or 0, plan.multiple)
+    shape = tuple(up_to(side, plan.multiple) for side in sides_YX)
+
+    def tile(of: Plan) -> list[int]:
+        cut = next(tiles.tiles(shape, flat(Fit(of.multiple, of.halo, of.largest, 3), thick)))  # type: ignore[arg-type]
+        return [thick, *(side.stop - side.start for side in cut.read)]
+
+    before = tile(plan)
+    smaller = plan.model_copy(update={"largest": tiles.root(math.prod(before) // 2, 3)})
+    words = "{} × {} × {} voxels at once are more than the memory holds".format(*before)
+    if plan.halo is None or math.prod(tile(smaller)) >= math.prod(before):
+        raise MlexError(
+            f"{words}, and these slabs cannot be cut smaller.",
+            hint=f"They take some {math.prod(before) * each / 1e9:.2g} GB: predict again, and ask for less "
+            "(--memory-gb), so that slabs are thinner; or take a machine with more memory.",
+        )
+    return smaller, "{}: from now on {} × {} × {}".format(words, *tile(smaller))
+
+
+def too_large() -> MlexError:
+    """What to say where slabs themselves, beside the network, do not fit."""
+    return MlexError(
+        "The slabs that are read are more than the memory holds.",
+        hint="Predict again, and ask for less (--memory-gb), so that they are thinner.",
+    )
 
 
 def in_words(band: int, fit: Fit, count: int, useful: float | None) -> str:
@@ -164,6 +194,7 @@ class Reader:
         self.fit = fit
         self._depth = volume.shape_ZCYX[0]
         self._slices = bands.Reader(volume)
+        self.channels, self.kept_bytes = self._slices.channels, self._slices.kept_bytes
 
     def __call__(self, zs: range) -> Slab:
         """What it takes to compute these slices; beyond the last one, the last ones are mirrored."""
