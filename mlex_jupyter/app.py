@@ -15,6 +15,7 @@ from mlex_jupyter.facade.labels import LabelVerbs
 from mlex_jupyter.facade.predictions import PredictionVerbs
 from mlex_jupyter.facade.rules import RuleVerbs
 from mlex_jupyter.facade.system import SystemVerbs
+from mlex_jupyter.facade.tunings import TuningVerbs
 from mlex_jupyter.facade.uploads import UploadVerbs
 from mlex_jupyter.facade.zoo import ZooVerbs
 
@@ -29,6 +30,7 @@ class Mlex(
     JobVerbs,
     RuleVerbs,
     ExperimentVerbs,
+    TuningVerbs,
     SystemVerbs,
 ):
     """The engine of one home, for one actor."""

@@ -22,6 +22,7 @@ NOUNS = {
     "jobs": "Jobs",
     "rules": "Rules",
     "experiments": "Experiments",
+    "tunings": "Tunings",
     "system": "The system",
 }
 """The façade's modules, in the order in which `app.Mlex` takes them together, and how a person calls them."""

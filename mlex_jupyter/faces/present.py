@@ -9,6 +9,7 @@ from typing import Any
 
 from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.ancestry import drawing, tree
+from mlex_jupyter.faces.boards import board
 from mlex_jupyter.faces.cells import COLOURS, Lines, field
 from mlex_jupyter.faces.columns import COLUMNS, NOTES, PARAMETERS
 from mlex_jupyter.faces.facts import FACTS
@@ -93,6 +94,7 @@ BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Comparison": comparison,
     "Entry": parameters,
     "FitReport": lambda report: grid(report.checks),
+    "Leaderboard": lambda found: board(found) if found.contenders else None,
     "ModelReport": lambda report: grid(report.checks),
     "Segmented": lambda found: grid(found.classes),
     "Tried": lambda tried: grid(tried.classes),

@@ -32,6 +32,9 @@ ICONS = {
     JobState.LOST: "?",
 }
 
+STANDS = {state.value: f"{icon} {state.value.capitalize()}" for state, icon in ICONS.items()}
+"""How a tuning stands."""
+
 
 def size(nbytes: float) -> str:
     """`67 MB`."""

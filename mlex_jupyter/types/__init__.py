@@ -49,6 +49,7 @@ from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verific
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.rules import On, Rule, Trial
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
+from mlex_jupyter.types.tunings import Contender, Leaderboard, Tuning, TuningSpec, Varied
 from mlex_jupyter.types.uploads import Upload, UploadFile
 from mlex_jupyter.types.zoo import (
     Architecture,
@@ -80,6 +81,7 @@ __all__ = [
     "ClassInfo",
     "Code",
     "Comparison",
+    "Contender",
     "DataOrder",
     "Dataset",
     "Difference",
@@ -103,6 +105,7 @@ __all__ = [
     "LabelComparison",
     "LabelSet",
     "LabelSlice",
+    "Leaderboard",
     "Lineage",
     "LineageEdge",
     "LineageNode",
@@ -147,8 +150,11 @@ __all__ = [
     "TrainedOn",
     "Trial",
     "Tried",
+    "Tuning",
+    "TuningSpec",
     "Upload",
     "UploadFile",
+    "Varied",
     "Verification",
     "Visibility",
     "Why",
