@@ -173,6 +173,7 @@ ABOUT = {
     "mapping": "What becomes of a class that goes: `pore=grain`, or `pore=0` to unlabel it.",
     "match": "Only what has this name, with * and ?.",
     "meta": "A note, as `beamline=8.3.2`, as often as wanted.",
+    "metric": "What the best is by: `dice`, `iou` or `val_loss`, or what else trainings say of themselves.",
     "metrics": "A comparison, as `'dice>=0.9'`, as often as wanted.",
     "model": "A model or architecture; `mlex models` lists them.",
     "name": "Its name.",

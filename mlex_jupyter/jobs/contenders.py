@@ -125,9 +125,8 @@ def leaderboard(tuning: Tuning, found: Sequence[Found]) -> Leaderboard:
 
 def _eta_s(tuning: Tuning, found: Sequence[Found]) -> float | None:
     """By the mean time of those that have ended; None where none has, or nothing is left to do."""
-    took: list[float] = [
-        one.row.ended - one.row.started for one in found if one.ended and one.row.ended and one.row.started
-    ]
+    over = [one.row for one in found if one.ended and one.row.ended and one.row.started]
+    took: list[float] = [row.ended - row.started for row in over]
     left = tuning.trials - sum(one.ended for one in found)
     if not took or not left or tuning.state != "running":
         return None

@@ -1,4 +1,4 @@
-"""What a tuning tries next, and which trials it gives up: a function of the trials that there are, and of nothing else."""
+"""What a tuning tries next, and which trials it gives up: a function of the trials that there are, nothing else."""
 
 from __future__ import annotations
 
