@@ -8,6 +8,7 @@ one of the parts underneath, and says clearly what is wrong. The methods stand i
 from __future__ import annotations
 
 from mlex_jupyter.facade.data import DataVerbs
+from mlex_jupyter.facade.estimates import EstimateVerbs
 from mlex_jupyter.facade.experiments import ExperimentVerbs
 from mlex_jupyter.facade.ingest import IngestVerbs
 from mlex_jupyter.facade.jobs import JobVerbs
@@ -25,6 +26,7 @@ class Mlex(
     UploadVerbs,
     LabelVerbs,
     PredictionVerbs,
+    EstimateVerbs,
     ZooVerbs,
     IngestVerbs,
     JobVerbs,

@@ -17,6 +17,7 @@ NOUNS = {
     "uploads": "Uploads",
     "labels": "Labels",
     "predictions": "Predictions",
+    "estimates": "Estimates",
     "zoo": "Models",
     "ingest": "Your own networks",
     "jobs": "Jobs",

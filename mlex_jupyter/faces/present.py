@@ -93,6 +93,7 @@ BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Architecture": parameters,
     "Comparison": comparison,
     "Entry": parameters,
+    "Estimate": lambda found: grid(found.checks),
     "FitReport": lambda report: grid(report.checks),
     "Leaderboard": lambda found: board(found) if found.contenders else None,
     "ModelReport": lambda report: grid(report.checks),

@@ -9,10 +9,12 @@ from __future__ import annotations
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
 from mlex_jupyter.types.code import MODULE, Code, ModelReport
 from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Display, Facets, LabelSet, Provenance
+from mlex_jupyter.types.estimates import Estimate, Measurement
 from mlex_jupyter.types.experiments import Comparison, Difference, Experiment, Measured
 from mlex_jupyter.types.jobs import (
     FINAL,
     Ending,
+    EstimateTask,
     Job,
     JobCounts,
     JobFile,
@@ -89,6 +91,8 @@ __all__ = [
     "Draft",
     "Ending",
     "Entry",
+    "Estimate",
+    "EstimateTask",
     "Event",
     "Experiment",
     "Exported",
@@ -111,6 +115,7 @@ __all__ = [
     "LineageNode",
     "LogChunk",
     "Measured",
+    "Measurement",
     "Model",
     "ModelReport",
     "Name",

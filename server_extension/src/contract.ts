@@ -1919,6 +1919,46 @@ export interface components {
             imported: string;
         };
         /**
+         * EstimateTask
+         * @description Measure a few steps of a training, and what fits into memory; nothing is trained.
+         */
+        EstimateTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "estimate";
+            /**
+             * Model
+             * @description An architecture of the zoo.
+             */
+            model: string;
+            /** Data */
+            data: string;
+            /** Labels */
+            labels: string;
+            /**
+             * Params
+             * @description Network and training parameters; what is left out takes the preset's value, else the architecture's default.
+             * @default {}
+             */
+            params?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Preset
+             * @description Some of the architecture's parameters by one word, as `fast`.
+             * @default null
+             */
+            preset?: string | null;
+            /**
+             * Start
+             * @description What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture.
+             * @default null
+             */
+            start?: string | null;
+        };
+        /**
          * Event
          * @description Something that happened. Ids only grow, and a reader that has seen `id` has seen all before it.
          */
@@ -2230,7 +2270,7 @@ export interface components {
              */
             name?: string | null;
             /** Task */
-            task: components["schemas"]["TrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
+            task: components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
             /**
              * Target
              * @default local
@@ -3587,7 +3627,7 @@ export interface components {
              * Task
              * @default null
              */
-            task: (components["schemas"]["TrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+            task: (components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
         };
         /**
          * Tuning
