@@ -18,7 +18,7 @@ from mlex_jupyter.types import Contender, JobState, Leaderboard, Tuning, TuningS
 
 PRUNED = "pruned: "
 """How the reason begins for which a trial was ended early."""
-ABOUT = ("id", "name", "key", "file", "progress", "metrics", "started", "ended")
+ABOUT = ("id", "name", "key", "request", "progress", "metrics", "started", "ended")
 STANDS = ("state", "reason", "message", "cancel", "cancel_reason", "attempt", "asked")
 
 
@@ -60,7 +60,7 @@ def contenders(tx: Connection, tuning: Row) -> list[Found]:
 
 
 def _contender(row: Row, number: int, metric: str, names: Iterable[str]) -> Contender:
-    params, far = row.file["spec"]["task"]["params"], row.progress or {}
+    params, far = row.request["task"]["params"], row.progress or {}
     ended = row.state in FINAL_STATES
     return Contender(
         number=number,

@@ -28,7 +28,7 @@ from mlex_jupyter.jobs.tunings import find, move, tuning_of, under_way
 from mlex_jupyter.store.tables import Row, events, jobs, tunings
 from mlex_jupyter.types import JobFile, JobState, Params, TrainTask, Tuning, Varied, new_id
 
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.3
 AGAIN_S = 10.0
 """How long a tuning stands aside of which nobody could say what to try next."""
 HOPELESS = 3
@@ -55,14 +55,11 @@ class Plan:
         stand = [one.stands for one in self.found]
         failed = [one for one in self.found if one.stands == "failed" and one.row.state != JobState.CANCELLED]
         if len(failed) >= HOPELESS and len(failed) == len(self.found) - stand.count("running"):
-            return "failed", f"Its first {len(failed)} trials failed; {failed[0].contender.run}: {_said(failed[0])}"
+            said = failed[0].row.message or f"it came to no {self.tuning.spec.metric}"
+            return "failed", f"Its first {len(failed)} trials failed; {failed[0].contender.run}: {said}"
         if len(self.found) == self.tuning.trials and "running" not in stand:
             return "done", None
         return None
-
-
-def _said(failed: Found) -> str:
-    return failed.row.message or f"it came to no {failed.contender.state.value}"
 
 
 class Tuner:

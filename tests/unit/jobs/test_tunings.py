@@ -23,7 +23,8 @@ from mlex_jupyter.store.tables import jobs
 from mlex_jupyter.types import Job, JobState, Leaderboard, Resources, TuningSpec, checked
 from tests.engine import PATIENCE_S, Hand, python, settings_of
 
-pytestmark = [pytest.mark.needs("optuna", "torch"), pytest.mark.usefixtures("each_database")]
+pytestmark = pytest.mark.needs("optuna", "torch")
+both = pytest.mark.usefixtures("each_database")
 
 QUICK = {"epochs": 5, "steps_per_epoch": 2, "batch": 2, "patch": 32, "base_channels": 4}
 VARY = {"depth": "2:4", "learning_rate": "1e-4:1e-1:log"}
@@ -77,6 +78,7 @@ async def becomes(hand: Hand, job: Job, state: JobState, *curve: float, **values
     await hand.store.write(work)
 
 
+@both
 async def test_trials_are_asked_for_as_room_comes_and_when_the_last_has_ended_it_is_done(hand: Hand) -> None:
     board = await tune(hand)
     assert board.tuning.state == "running" and not board.contenders and hand.store.read_now(under_way)
@@ -110,6 +112,7 @@ async def _stands(hand: Hand, state: str) -> bool:
     return (await hand.mlex.tuning("it")).tuning.state == state
 
 
+@both
 async def test_a_trial_that_falls_behind_is_cancelled_with_the_reason_and_is_not_ended_again(hand: Hand) -> None:
     await tune(hand, trials=8, at_once=5)
     moved = tuner(hand)
@@ -142,6 +145,7 @@ async def _row(hand: Hand, job: Job) -> Any:
     return await hand.store.read(lambda tx: tx.execute(jobs.select().where(jobs.c.id == job.id)).one())
 
 
+@both
 async def test_cancelled_it_begins_no_more_and_ends_what_runs_and_resumed_it_goes_on_with_that(hand: Hand) -> None:
     await tune(hand)
     moved = tuner(hand)
@@ -241,6 +245,7 @@ asyncio.run(main())
 """
 
 
+@both
 @pytest.mark.parametrize("place", ["tuner.before_ask", "tuner.after_ask"])
 async def test_a_supervisor_that_is_killed_while_it_asks_neither_asks_twice_nor_never(hand: Hand, place: str) -> None:
     await tune(hand, at_once=3)
