@@ -16,6 +16,7 @@ from mlex_jupyter.types import (
     NAME,
     Architecture,
     Code,
+    EstimateTask,
     Job,
     JobFile,
     JobSpec,
@@ -152,4 +153,6 @@ def _stem(job: JobFile) -> str:
     if task.kind == "run":
         called = task.code and (task.code.name or task.argv[0].rpartition("/")[2].removesuffix(".py"))
         return called if called and NAME.fullmatch(called) else "run"
+    if isinstance(task, EstimateTask):
+        return f"{task.model}-estimate"
     return task.model if task.kind == "train" else f"{task.data}-seg"

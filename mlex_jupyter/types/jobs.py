@@ -31,6 +31,12 @@ class TrainTask(Record):
     """What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture."""
 
 
+class EstimateTask(TrainTask):
+    """Measure a few steps of a training, and what fits into memory; nothing is trained."""
+
+    kind: Literal["estimate"] = "estimate"  # type: ignore[assignment]
+
+
 class PredictTask(Record):
     """Segment a dataset, or some of its slices, with a finished run or a published model."""
 
@@ -78,7 +84,7 @@ class RunTask(Record):
         return self
 
 
-Task = Annotated[TrainTask | PredictTask | RunTask, Field(discriminator="kind")]
+Task = Annotated[TrainTask | EstimateTask | PredictTask | RunTask, Field(discriminator="kind")]
 
 
 class JobSpec(Record):

@@ -4,5 +4,6 @@ task      what a job asks for, and what is left        loop    crops in, the bes
 labelled  slices, labels, what is kept apart           crops   what is shown, one step's batch
 state     network, mean, best, optimizer               judge   how good it is, at the end of each epoch
 checkpoint  to go on as if it had never stopped        atonce  networks that learn without steps
+estimating  what it would take, by a few steps         foretelling  the same, said as it begins
 together  several processes, one training              inherit weights to begin with
 """
