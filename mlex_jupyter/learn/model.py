@@ -35,8 +35,8 @@ from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.prediction.segmenter import load_network
 from mlex_jupyter.learn.prediction.tiles import fit_for, segment
 from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.course import Course
 from mlex_jupyter.learn.training.labelled import Labelled, Painted
-from mlex_jupyter.learn.training.loop import Course
 from mlex_jupyter.types import ClassInfo, Params, Trained
 
 Array = NDArray[Any]

@@ -18,8 +18,9 @@ from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training import judge
 from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.course import Course, Halted
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Halted, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.together import Together, together
 from mlex_jupyter.types import JobFile, Output, Result, Trained, TrainTask
 
