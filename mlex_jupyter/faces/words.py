@@ -14,6 +14,7 @@ from mlex_jupyter.types import (
     JobState,
     Output,
     PredictTask,
+    PretrainTask,
     Progress,
     Record,
     RunTask,
@@ -121,6 +122,8 @@ def task_words(task: Task) -> str:
     match task:
         case TrainTask():
             return f"train {task.model} on {task.data} with {task.labels}"
+        case PretrainTask():
+            return f"pretrain {task.model} on {task.data}"
         case PredictTask():
             version = f" v{task.version}" if task.version else ""
             return f"predict {task.data} with {task.model}{version}"

@@ -35,3 +35,13 @@ class TrainParams(StepParams):
     class_weights: Literal["balanced", "equal"] = Field("balanced", description="Whether rare classes count for more.")
     augment: bool = Field(True, description="Also show the crops flipped, turned, brighter and darker.")
     elastic: bool = Field(False, description="And bent a little: good for soft things, wrong for crystals.")
+
+
+class PretrainParams(StepParams):
+    """What there is to say of learning without labels."""
+
+    batch: int = Field(64, ge=2, le=4096, description="Patches that are told from each other at once; more is better.")
+    patch: int = Field(64, ge=16, le=1024, description="Side of a view in pixels; made to fit the slices.")
+    learning_rate: float = Field(0.002, gt=0, le=1, description="The highest rate; it rises to it, then falls to zero.")
+    validation: float = Field(0.2, gt=0, le=0.5, description="The share of the slices kept apart to judge by.")
+    temperature: float = Field(0.2, gt=0, le=10, description="Lower minds the most similar patches more.")
