@@ -46,7 +46,7 @@ class Events:
 
     async def last_id(self) -> int:
         """The newest event's id, or 0."""
-        return await self.store.read(lambda tx: int(tx.execute(select(func.max(events.c.id))).scalar() or 0))
+        return await self.store.glance(lambda tx: int(tx.execute(select(func.max(events.c.id))).scalar() or 0))
 
     async def after(
         self, after: int, *, subject: str | None = None, kind: str | None = None, limit: int = BATCH

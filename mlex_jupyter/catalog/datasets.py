@@ -111,7 +111,7 @@ class Catalog:
 
     async def get(self, name_or_id: str) -> Dataset:
         """One dataset; NotFound with the nearest names."""
-        return await self.store.read(lambda tx: self.find(tx, name_or_id))
+        return await self.store.glance(lambda tx: self.find(tx, name_or_id))
 
     def find(self, tx: Connection, name_or_id: str) -> Dataset:
         """`get`, inside a transaction."""

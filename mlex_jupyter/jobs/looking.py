@@ -51,7 +51,7 @@ class Looking:
 
     async def get(self, run: str) -> Job:
         """A job by its id, or the newest of that name."""
-        return shown(await self.store.read(lambda tx: find(tx, run)))
+        return shown(await self.store.glance(lambda tx: find(tx, run)))
 
     async def list(self, sought: Sought = ALL, limit: int = 50, past: str | None = None) -> list[Job]:
         """A page of the jobs that are sought, the newest first; the next page begins past the last of this one."""

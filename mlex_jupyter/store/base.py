@@ -43,6 +43,8 @@ class Database(Protocol):
     name: str
     several: bool
     """Whether several hosts may use it, at once or one after the other."""
+    at_hand: bool
+    """Whether a row is read sooner than a thread would begin to read it, and never waits for a writer."""
 
     def reader(self) -> Engine:
         """Transactions that see one consistent view."""

@@ -27,6 +27,7 @@ class Postgres:
 
     name = "PostgreSQL"
     several = True
+    at_hand = False
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url).set(drivername="postgresql+psycopg")

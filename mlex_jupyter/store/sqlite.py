@@ -33,6 +33,7 @@ class Sqlite:
         self.noted = noted
         shared = on_network(path.parent)
         self.mode = "DELETE" if shared else "WAL"
+        self.at_hand = not shared
         self.host = HostLease(path.parent) if shared and noted else None
         self.several = self.host is not None
         self.journal = Journal(path.parent)

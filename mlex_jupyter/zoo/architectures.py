@@ -13,15 +13,16 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from pydantic import JsonValue
 
 from mlex_jupyter.errors import NotFound, Unavailable, nearest
 from mlex_jupyter.files import write_whole
-from mlex_jupyter.plugins import distribution, entry_points
+from mlex_jupyter.plugins import entry_points
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Architecture, Code
 from mlex_jupyter.zoo.sources import Sources
@@ -45,8 +46,12 @@ class Architectures:
 
     async def all(self) -> list[Architecture]:
         """All that can be described; a broken plugin is left out, and `broken()` says why."""
+        return await self.installed() + await self.sources.all()
+
+    async def installed(self) -> list[Architecture]:
+        """Those of this installation alone."""
         await self._describe()
-        return self._installed + await self.sources.all()
+        return self._installed
 
     async def broken(self) -> dict[str, str]:
         """The architectures that cannot be used, with one sentence each."""
@@ -76,7 +81,7 @@ class Architectures:
             if time.monotonic() - self._looked < LOOK_EVERY_S:
                 return {name: found["says"] for name, found in self._described.items()}
             entries = entry_points("mlex.models")
-            marks = {name: _mark(entry) for name, entry in entries.items()}
+            marks = _marks(entries)
             if {name: found["mark"] for name, found in self._described.items()} != marks:
                 kept = {**self._described, **self._read_cache()}
                 known = {name: kept[name] for name in marks if name in kept and kept[name]["mark"] == marks[name]}
@@ -138,11 +143,20 @@ async def describe(names: list[str]) -> dict[str, dict[str, Any]]:
     return {name: says for answer in alone for name, says in answer.items()}
 
 
-def _mark(entry: EntryPoint) -> str:
-    """What changes when an architecture's package does: its version, and its source file in a checkout."""
-    version = entry.dist.version if entry.dist else ""
-    sources = (entry.module, "mlex_jupyter.learn.params", "mlex_jupyter.learn.describe")
-    return ":".join([entry.value, distribution(entry), version, *(_stamp(module) for module in sources)])
+def _marks(entries: Mapping[str, EntryPoint]) -> dict[str, str]:
+    """What changes when an architecture's package does: what is said of it, and its source file in a checkout."""
+    packages = {id(entry.dist): _checksum(entry.dist) for entry in entries.values()}
+    shared = [_stamp(module) for module in ("mlex_jupyter.learn.params", "mlex_jupyter.learn.describe")]
+    return {
+        name: ":".join([entry.value, packages[id(entry.dist)], _stamp(entry.module), *shared])
+        for name, entry in entries.items()
+    }
+
+
+def _checksum(package: Distribution | None) -> str:
+    """Of the text that says a package's name and version; to parse it takes a hundred times as long."""
+    text = package and (package.read_text("METADATA") or package.read_text("PKG-INFO"))
+    return f"{crc32(text.encode()):08x}" if text else ""
 
 
 def _stamp(module: str) -> str:

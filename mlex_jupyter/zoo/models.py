@@ -47,8 +47,14 @@ class Zoo:
         """A page of models, the newest version of each, and of architectures after them."""
         wanted = Wanted(actor=self.settings.user, query=query, **sought)
         await self._catch_up()
-        known = await self.architectures.all() if wanted.kind != "model" else []
-        return await self.store.read(lambda tx: search.search(tx, wanted, known, past, limit))
+        networks = wanted.kind != "model"
+        installed = await self.architectures.installed() if networks else []
+
+        def page(tx: Connection) -> ZooPage:
+            known = installed + self.architectures.sources.listed(tx) if networks else []
+            return search.search(tx, wanted, known, past, limit)
+
+        return await self.store.read(page)
 
     async def _catch_up(self) -> None:
         if not self._caught_up and await self.store.read(index.behind):
@@ -58,7 +64,7 @@ class Zoo:
 
     async def model(self, reference: str, version: int | None = None) -> Model:
         """A published model: `pores`, its newest version; `pores@3`; `pores@champion`."""
-        return await self.store.read(lambda tx: self._model(tx, reference, version))
+        return await self.store.glance(lambda tx: self._model(tx, reference, version))
 
     async def find(self, reference: str, version: int | None = None) -> Model | None:
         """`model`, or None where nothing is called so; a version or alias that is missing is NotFound."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, func, literal_column, select
 
 from mlex_jupyter import textsearch
 from mlex_jupyter.errors import Invalid
@@ -108,8 +108,7 @@ def _found(
 ) -> _Many | _Few:
     """The rows that are meant: all of them where they are few, else a way to the first of them."""
     conditions = [_satisfies(one) for one in compared]
-    step = case(*((textsearch.held(tx, zoo_index, wanted), number) for number, wanted in enumerate(steps)), else_=-1)
-    columns = zoo_index.c.number, step.label("step")
+    columns = zoo_index.c.number, _step(tx, steps).label("step")
     for rare in (one for one in compared if _is_rare(tx, one)):
         joined = zoo_index.join(zoo_metrics, zoo_metrics.c.number == zoo_index.c.number)
         return _Few(tx, select(*columns).select_from(joined).where(_said(*rare), *conditions))
@@ -117,6 +116,13 @@ def _found(
     if beyond:
         return _Many(tx, steps, conditions, total)
     return _Few(tx, textsearch.meant(tx, zoo_index, either, *columns).where(*conditions))
+
+
+def _step(tx: Connection, steps: Sequence[Expression]) -> ColumnElement[int]:
+    """Which of the steps a row that is meant belongs to; -1 is none."""
+    if len(steps) == 1:
+        return literal_column("0", Integer)
+    return case(*((textsearch.held(tx, zoo_index, one), number) for number, one in enumerate(steps)), else_=-1)
 
 
 class _Many:
@@ -217,7 +223,10 @@ def _networks(wanted: Wanted, architectures: Sequence[Architecture]) -> list[Zoo
         if wanted.task in (None, one.task)
         and wanted.architecture in (None, one.name)
         and wanted.framework in (None, one.framework)
-        and matches(textsearch.tokens(one.name, (one.title, one.description), ()).split(" "), All(tuple(said)))
+        and (
+            not said
+            or matches(textsearch.tokens(one.name, (one.title, one.description), ()).split(" "), All(tuple(said)))
+        )
     ]
 
 

@@ -39,9 +39,12 @@ class Sources:
 
     async def all(self) -> list[Architecture]:
         """The newest of every name that is not withdrawn."""
+        return await self.store.read(self.listed)
+
+    def listed(self, tx: Connection) -> list[Architecture]:
+        """`all`, inside a transaction."""
         query = select(sources.c.record).where(sources.c.withdrawn.is_(None)).order_by(sources.c.created)
-        rows = await self.store.read(lambda tx: list(tx.execute(query).scalars()))
-        newest = {row["name"]: Architecture.model_validate(row) for row in rows}
+        newest = {row["name"]: Architecture.model_validate(row) for row in tx.execute(query).scalars()}
         return [*newest.values()]
 
     async def find(self, name: str) -> tuple[Architecture, Code] | None:
