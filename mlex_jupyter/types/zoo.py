@@ -184,6 +184,8 @@ class Trained(Record):
     channels: int = 1
     classes: tuple[ClassInfo, ...]
     preprocessing: Preprocessing
+    gives: Preprocessing | None = None
+    """How what it gives becomes values, where those are no classes."""
     weights: str
     """The safetensors file, absolute, or relative to the file that this stands in."""
     source: str = ""

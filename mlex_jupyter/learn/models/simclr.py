@@ -58,9 +58,12 @@ class SimCLR(nn.Module):
 
 
 def embed(network: nn.Module, x_BCHW: Tensor) -> Tensor:
-    """What the encoder makes of each image as a whole, as numbers: its deepest features, averaged over the places."""
-    deepest: Tensor = _encode(network)(x_BCHW)[-1]
-    return deepest.flatten(2).mean(dim=2)
+    """What the encoder makes of each image as a whole, as numbers: each level's features, averaged over the places.
+
+    The levels near the image are among them since they are what tells one texture from another, and what a
+    segmentation begins with.
+    """
+    return torch.cat([level.flatten(2).mean(dim=2) for level in _encode(network)(x_BCHW)], dim=1)
 
 
 def nt_xent(first_BP: Tensor, second_BP: Tensor, temperature: float = 0.2) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import JsonValue
+from torch import Tensor
 
 from mlex_jupyter.types import Params
 
@@ -45,5 +47,5 @@ class Course:
     identity: str = ""
     """What is trained on what, in one text: a checkpoint of anything else is of no use."""
     memory_gb: float = 4.0
-    start: Path | None = None
+    start: Path | Mapping[str, Tensor] | None = None
     """The weights that it begins with; without any, chance gives them."""

@@ -44,7 +44,7 @@ class Patches:
             )
         self.wide = min(round(self.side * ROOM), shortest)
         self.preprocessing = grey.fit(volume)
-        self.judging, self.zs = _apart(depth, params.validation)
+        self.judging, self.zs = apart(depth, params.validation)
         self._kept: dict[int, grey.Floats] = {}
 
     @property
@@ -93,7 +93,7 @@ class Patches:
         return self._kept[z]
 
 
-def _apart(depth: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+def apart(depth: int, share: float) -> tuple[np.ndarray, np.ndarray]:
     """The slices that judge, spread over the volume, and those that are learned from."""
     every = np.arange(depth)
     if depth < FEW_SLICES:
