@@ -23,7 +23,7 @@ from mlex_jupyter.faces.outline import functions
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.watch import Teller
-    from mlex_jupyter.types import Code, Job
+    from mlex_jupyter.types import Code
     from mlex_jupyter.verbs import Verb
 
 T = TypeVar("T")
@@ -178,11 +178,12 @@ def call(
     verb: Verb,
     arguments: Mapping[str, Any],
     tell: Callable[[], Teller],
-    begun: Callable[[Job], None] | None = None,
+    begun: Callable[[Any], None] | None = None,
     here: Engine | None = None,
 ) -> Any:
     """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
-    from mlex_jupyter.faces.watch import waiting
+    from mlex_jupyter.faces.watch import following, waiting
+    from mlex_jupyter.types import Leaderboard
 
     here = here or engine()
     arguments = dict(arguments)
@@ -198,6 +199,8 @@ def call(
     result = here.run(found)
     if begun:
         begun(result)
+    if isinstance(result, Leaderboard):
+        return following(here, result, tell)
     return waiting(here, result, tell)
 
 

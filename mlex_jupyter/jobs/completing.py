@@ -17,6 +17,7 @@ from mlex_jupyter.types import (
     Architecture,
     Code,
     Dataset,
+    EstimateTask,
     Job,
     JobFile,
     JobSpec,
@@ -193,4 +194,6 @@ def _stem(job: JobFile) -> str:
         return called if called and NAME.fullmatch(called) else "run"
     if task.kind == "pretrain":
         return f"{task.model}-encoder"
+    if isinstance(task, EstimateTask):
+        return f"{task.model}-estimate"
     return task.model if task.kind == "train" else f"{task.data}-seg"

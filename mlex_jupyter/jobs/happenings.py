@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from mlex_jupyter.store.tables import Row, datasets, jobs, labels, models
-from mlex_jupyter.types import Dataset, JobFile, JobState, On, RunTask, TrainTask
+from mlex_jupyter.types import Dataset, EstimateTask, JobFile, JobState, On, RunTask, TrainTask
 
 JOB = ("name", "run", "model", "data", "labels", "dataset", "state")
 GIVES: dict[On, tuple[str, tuple[str, ...]]] = {
@@ -76,6 +76,8 @@ def _of_job(tx: Connection, job_id: str, state: JobState) -> Facts | None:
         return None
     file = JobFile.model_validate(row.file)
     task = file.spec.task
+    if isinstance(task, EstimateTask):
+        return None  # nothing was made
     ended = {On.JOB_ENDED}
     if state == JobState.DONE:
         ended |= {On.JOB_DONE, DONE[task.kind]}

@@ -46,6 +46,12 @@ class PretrainTask(Record):
     """What it begins with: a published model or a finished run, of the same architecture."""
 
 
+class EstimateTask(TrainTask):
+    """Measure a few steps of a training, and what fits into memory; nothing is trained."""
+
+    kind: Literal["estimate"] = "estimate"  # type: ignore[assignment]
+
+
 class PredictTask(Record):
     """Segment a dataset, or some of its slices, with a finished run or a published model."""
 
@@ -93,7 +99,7 @@ class RunTask(Record):
         return self
 
 
-Task = Annotated[TrainTask | PretrainTask | PredictTask | RunTask, Field(discriminator="kind")]
+Task = Annotated[TrainTask | PretrainTask | EstimateTask | PredictTask | RunTask, Field(discriminator="kind")]
 
 
 class JobSpec(Record):

@@ -5,6 +5,7 @@ steps     batches in, the best weights out             course  what is trained, 
 labelled  slices, labels, what is kept apart           crops   what is shown, one step's batch
 state     network, mean, best, optimizer               judge   how good it is, at the end of each epoch
 checkpoint  to go on as if it had never stopped        atonce  networks that learn without steps
+estimating  what it would take, by a few steps         foretelling  the same, said as it begins
 together  several processes, one training              inherit weights to begin with
 contrast  pairs of views in, an encoder out            patches   where the views are from
 pretrain  the same as a job

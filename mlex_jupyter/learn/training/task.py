@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from safetensors.torch import save
 
@@ -19,6 +20,7 @@ from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training import judge
 from mlex_jupyter.learn.training.atonce import training_for
 from mlex_jupyter.learn.training.course import Course, Halted
+from mlex_jupyter.learn.training.foretelling import Foretelling
 from mlex_jupyter.learn.training.labelled import Labelled
 from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.steps import Learning
@@ -60,7 +62,8 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
     params = TrainParams.of(course.params)
     wanted = wants(course.builder, course.params)
     labelled = Labelled.of(job.data, job.labels, wanted=wanted, validation=params.validation, seed=params.seed)
-    return training_for(course, labelled, attempt, folder=attempt.path, together=others)
+    follower: Any = Foretelling(attempt, params)
+    return training_for(course, labelled, follower, folder=attempt.path, together=others)
 
 
 def _identity(job: JobFile) -> str:
