@@ -13,13 +13,14 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, create_model
 
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
 from mlex_jupyter.learn.models import GIVEN, contract
-from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.learn.params import PretrainParams, TrainParams
 from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.types import Architecture, ArrayContract
 
@@ -69,6 +70,7 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
         title=promise.title,
         description=promise.description,
         params_schema=form,
+        pretrain_schema=_form(built_by, PretrainParams) if promise.encodes and promise.dims == 2 else None,
         inputs=ArrayContract(axes=axes, channels=promise.channels, divisible_by=promise.divisible_by),
         outputs=ArrayContract(axes=axes, divisible_by=promise.divisible_by),
         presets={preset: dict(params) for preset, params in promise.presets.items()},
@@ -83,12 +85,21 @@ def params_schema(
     builder: Callable[..., Any], *, once: bool = False, suited: Mapping[str, Any] | None = None
 ) -> dict[str, JsonValue]:
     """The form: the builder's own parameters, then those of training, as it suits; few where that is not by steps."""
+    return _form(builder, TrainParams, ONCE if once else None, suited or {})
+
+
+def _form(
+    builder: Callable[..., Any],
+    how: type[BaseModel],
+    only: tuple[str, ...] | None = None,
+    suited: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, JsonValue]:
     network = _group(_network_params(builder), "network")
-    training = _group(TrainParams, "training")
-    for name, value in TrainParams.model_validate(suited or {}).model_dump(exclude_unset=True).items():
+    training = _group(how, "training")
+    for name, value in how.model_validate(suited).model_dump(exclude_unset=True).items():
         training[name] = {**training[name], "default": value}  # type: ignore[dict-item]
-    if once:
-        training = {name: about for name, about in training.items() if name in ONCE}
+    if only is not None:
+        training = {name: about for name, about in training.items() if name in only}
     if both := sorted(network.keys() & training.keys()):
         raise Invalid(f"Its parameter {both[0]} has the name of a training parameter.")
     return {"type": "object", "properties": {**network, **training}, "additionalProperties": False}

@@ -71,6 +71,8 @@ def checks(network: Network, data: Dataset, labels: LabelSet | None, resources: 
         return said
     if network.dims == 3:
         said = [_depth(network, data)]
+    if network.trained is not None and network.trained.task != "segmentation":
+        return [*said, _no_classes(network.name, network.trained)]
     said += [_channels(network), _values(network, data), _sides(network, data)]
     if network.trained_on is not None:
         said.append(_pixels(network.trained_on, data))
@@ -145,6 +147,15 @@ def _depth(network: Network, data: Dataset) -> FitCheck:
         return _warn("axes", says, "Most of what it sees is mirrored: choose fewer levels (depth), or a 2-D network.")
     rows, columns = data.shape[-2:]
     return _ok("axes", f"{depth} slices of {rows} × {columns} grey values: a network takes blocks of them.")
+
+
+def _no_classes(name: str, trained: Trained) -> FitCheck:
+    return FitCheck(
+        level="problem",
+        about="task",
+        says=f"{name} is an encoder that learned without labels: it knows of no classes yet.",
+        mend=f"Train with it: mlex train {trained.architecture} --start {name} --data … --labels …",
+    )
 
 
 def _channels(network: Network) -> FitCheck:

@@ -23,7 +23,7 @@ from mlex_jupyter.learn.machine import laid_out
 from mlex_jupyter.learn.models import build, wants
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.prediction import bands, decide, slabs
-from mlex_jupyter.learn.prediction.backends import Backend
+from mlex_jupyter.learn.prediction.backends import Backend, Torch
 from mlex_jupyter.learn.prediction.tiles import Fit, logits_of, padded, up_to
 from mlex_jupyter.types import Trained
 
@@ -71,14 +71,6 @@ class Segmenter:
 
         return self._decided(slab.inner.stop - slab.inner.start, (rows, columns), told())
 
-    def volume(self, volume: Volume, band: int) -> Bytes:
-        """The class values of a whole volume, by slabs of so many slices."""
-        depth, _, rows, columns = volume.shape_ZCYX
-        reader, found = slabs.Reader(volume, self.fit), np.empty((depth, rows, columns), np.uint8)
-        for zs in bands.pieces(range(depth), band):
-            found[zs.start : zs.stop] = self.slab(reader(zs), lambda share: None).values_BYX
-        return found
-
     def _decided(
         self, count: int, sides: tuple[int, ...], parts: Iterable[tuple[tuple[slice, slice], Tensor]]
     ) -> Found:
@@ -104,13 +96,28 @@ class Segmenter:
         return logits
 
 
+def in_slabs(
+    model: Trained, network: nn.Module, volume: Volume, fit: Fit, device: torch.device, memory_gb: float
+) -> Bytes:
+    """The class values of a whole volume, of a 3-D network."""
+    depth, channels, rows, columns = volume.shape_ZCYX
+    if channels != model.channels:
+        raise Invalid(f"This network takes {model.channels} channel(s); the volume has {channels}.")
+    cut = slabs.cut_for(network, volume, range(depth), fit, device, memory_gb)
+    segmenter, reader = Segmenter(model, Torch(network, device), cut.fit), slabs.Reader(volume, cut.fit)
+    found = np.empty((depth, rows, columns), np.uint8)
+    for zs in bands.pieces(range(depth), cut.band):
+        found[zs.start : zs.stop] = segmenter.slab(reader(zs), lambda share: None).values_BYX
+    return found
+
+
 def load_network(model: Trained, weights: Path, device: torch.device) -> nn.Module:
     """The trained network, ready to predict. Weights are safetensors; nothing in them can run."""
     network = build(model.builder, model.params, channels=model.channels, classes=len(model.classes))
     try:
         network.load_state_dict(load_file(weights))
     except Exception as error:  # safetensors and torch have several errors for weights that do not fit
-        first = str(error).strip().splitlines()[0][:300]
+        first = " ".join(str(error).split())[:300]
         raise Invalid(
             f"The weights do not fit {model.architecture}: {first}",
             hint="Was the package that the architecture comes from changed? Train again, or install the old version.",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.models.ensemble import Apart, Ensemble
 from mlex_jupyter.learn.pace import Pace
 from mlex_jupyter.learn.prediction import backends, bands, memory, slabs
+from mlex_jupyter.learn.prediction.computing import Computing
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
 from mlex_jupyter.learn.prediction.levels import sync
 from mlex_jupyter.learn.prediction.outputs import Images, Outputs
@@ -42,7 +42,6 @@ from mlex_jupyter.learn.prediction.tiles import Fit, bytes_per_pixel, fit_for
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, part_of, range_of
 
-SAY_S = 0.2
 PICTURE_S = 5.0
 PROBED_PIXELS = 1 << 25
 """A prediction of fewer pixels is over before it is known what is fastest."""
@@ -59,7 +58,7 @@ def predict(attempt: Attempt) -> Result:
     return prediction.finish()
 
 
-class Prediction:
+class Prediction(Computing):
     """One prediction: a network, a volume, and how far it is."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -89,7 +88,7 @@ class Prediction:
         self.ledger = Ledger(folder)
         wanted = wants(self.model.builder, self.model.params)
         self.ahead = 1 if wanted.dims == 3 or math.prod(self.sides) > LARGE_SLICE else 2
-        self.reader: bands.Reader | slabs.Reader = bands.Reader(self.volume, wanted.neighbours)
+        self.reader = bands.Reader(self.volume, wanted.neighbours)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
         if self.plan.dims == 3:
@@ -103,11 +102,6 @@ class Prediction:
         place = self.attempt.path.parent.parent / "predictions" / self.task.shared
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
-
-    def _reader(self) -> bands.Reader | slabs.Reader:
-        if self.plan.dims == 3:
-            return slabs.Reader(self.volume, self.segmenter.fit)
-        return bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
 
     # ------------------------------------------------------------ the plan
 
@@ -230,68 +224,11 @@ class Prediction:
             flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
         except (MemoryError, RuntimeError) as error:
             if machine.is_out_of_memory(error):
-                raise (
-                    slabs.too_large() if self.plan.dims == 3 else memory.too_large(self.sides, self._held)
-                ) from error
+                in_slabs = self.plan.dims == 3
+                raise (slabs.too_large() if in_slabs else memory.too_large(self.sides, self._held)) from error
             raise
         if any(z not in self.tally.uncertainty for z in self.mine):
             raise Stopped(self._how_far())
-
-    def _how_far(self) -> str:
-        return f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept."
-
-    def _compute(self, zs: range, read: Any) -> tuple[Found, NDArray[Any]]:
-        """What a band comes to, and its first slice as it is."""
-        made = self._compute_slab(zs, read) if self.plan.dims == 3 else self._compute_slices(zs, read)
-        return made, self.reader.alone(read if self.plan.dims == 3 else read[0])
-
-    def _compute_slab(self, zs: range, slab: slabs.Slab) -> Found:
-        begun = self.pace.done
-
-        def tell(share: float) -> None:
-            self.pace.step(begun + int(share * len(zs)) - self.pace.done)
-            if self.attempt.stopping and share < 1:
-                raise Stopped(self._how_far())
-            if self.pace.every("progress", SAY_S):
-                self._say()
-
-        while (found := self._segmented(lambda: self.segmenter.slab(slab, tell))) is None:
-            pass  # less of it, now
-        return found
-
-    def _compute_slices(self, zs: range, raw_BCYX: NDArray[Any]) -> Found:
-        found: list[Found] = []
-        at = 0
-        while at < len(zs):
-            some_BCYX = raw_BCYX[at : at + self.plan.batch]
-            if (one := self._segmented(lambda: self.segmenter(some_BCYX))) is None:
-                continue  # less of it, now
-            found.append(one)
-            at += len(one.values_BYX)
-            self.pace.step(len(one.values_BYX))
-            if self.pace.every("progress", SAY_S):
-                self._say()
-        if len(found) == 1:
-            return found[0]
-        shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
-        pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
-        values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return Found(values, unsure, np.concatenate(shares) if shares else None)
-
-    def _segmented(self, work: Callable[[], Found]) -> Found | None:
-        """What comes out; None where that was too much at once, so that it is less the next time."""
-        try:
-            return work()
-        except (MemoryError, RuntimeError) as error:
-            if not machine.is_out_of_memory(error):
-                raise
-        self.segmenter.backend.let_go()
-        less = slabs.less if self.plan.dims == 3 else memory.less
-        self.plan, words = less(self.plan, self.sides, self._pixel_bytes)
-        self.segmenter.fit = Fit(self.plan.multiple, self.plan.halo, self.plan.largest, self.plan.dims)
-        self.ledger.keep_to(self.plan)
-        self.attempt.note(words)
-        return None
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made
@@ -312,9 +249,6 @@ class Prediction:
     def _picture(self, z: int, raw_YX: NDArray[Any], values_YX: NDArray[np.uint8]) -> None:
         path = picture.preview(self.attempt.path, z, raw_YX, values_YX, self.model.classes)
         self.attempt.emit("picture", z=z, path=path, done=self.tally.done, total=len(self.scope))
-
-    def _say(self) -> None:
-        self.attempt.progress(min(self.pace.done, len(self.scope)), len(self.scope), "slice", eta_s=self.pace.eta_s())
 
     # ------------------------------------------------------------ the end
 

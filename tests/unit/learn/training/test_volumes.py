@@ -235,3 +235,12 @@ def test_a_training_that_is_killed_and_goes_on_comes_to_the_same_bits(tmp_path: 
         "pictures/epoch-0001.png",
         "pictures/epoch-0002.png",
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "words"), [("denoise", "learns classes for voxels, and nothing else"), ("embed", "has no encoder")]
+)
+def test_what_it_cannot_learn_is_said(task: str, words: str) -> None:
+    grey = np.random.default_rng(0).normal(0, 1, (20, 32, 32)).astype(np.float32)
+    with pytest.raises(Invalid, match=words):
+        DLSIAModel("unet3d", **({} if task == "embed" else {"patch": 16})).fit(grey, task=task, say=None)
