@@ -192,8 +192,8 @@ def _stem(job: JobFile) -> str:
     if task.kind == "run":
         called = task.code and (task.code.name or task.argv[0].rpartition("/")[2].removesuffix(".py"))
         return called if called and NAME.fullmatch(called) else "run"
-    if task.kind == "pretrain":
-        return f"{task.model}-encoder"
     if isinstance(task, EstimateTask):
         return f"{task.model}-estimate"
+    if task.kind == "pretrain":
+        return f"{task.model}-encoder"
     return task.model if task.kind == "train" else f"{task.data}-seg"

@@ -31,6 +31,12 @@ class TrainTask(Record):
     """What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture."""
 
 
+class EstimateTask(TrainTask):
+    """Measure a few steps of a training, and what fits into memory; nothing is trained."""
+
+    kind: Literal["estimate"] = "estimate"  # type: ignore[assignment]
+
+
 class PretrainTask(Record):
     """Let the encoder of a network learn from a dataset without labels."""
 
@@ -44,12 +50,6 @@ class PretrainTask(Record):
     """Some of the architecture's parameters by one word, as `fast`."""
     start: Reference | None = None
     """What it begins with: a published model or a finished run, of the same architecture."""
-
-
-class EstimateTask(TrainTask):
-    """Measure a few steps of a training, and what fits into memory; nothing is trained."""
-
-    kind: Literal["estimate"] = "estimate"  # type: ignore[assignment]
 
 
 class PredictTask(Record):
@@ -99,7 +99,7 @@ class RunTask(Record):
         return self
 
 
-Task = Annotated[TrainTask | PretrainTask | EstimateTask | PredictTask | RunTask, Field(discriminator="kind")]
+Task = Annotated[TrainTask | EstimateTask | PretrainTask | PredictTask | RunTask, Field(discriminator="kind")]
 
 
 class JobSpec(Record):

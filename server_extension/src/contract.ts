@@ -2339,7 +2339,7 @@ export interface components {
              */
             name?: string | null;
             /** Task */
-            task: components["schemas"]["TrainTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
+            task: components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
             /**
              * Target
              * @default local
@@ -3734,7 +3734,7 @@ export interface components {
              * Task
              * @default null
              */
-            task: (components["schemas"]["TrainTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+            task: (components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
         };
         /**
          * Tuning
