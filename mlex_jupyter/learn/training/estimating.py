@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import math
 import shutil
 import statistics
 import time
@@ -27,7 +28,6 @@ from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import machine
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.params import TrainParams
-from mlex_jupyter.learn.prediction.tiles import root
 from mlex_jupyter.learn.training.atonce import AtOnce
 from mlex_jupyter.learn.training.course import Course, Halted
 from mlex_jupyter.learn.training.labelled import Labelled
@@ -173,18 +173,18 @@ def _largest(probe: Probe, one: Seen, more: Seen, params: TrainParams, limit: fl
     """The largest batch and patch, by how much memory a crop takes beyond what all take; tried where that is quick."""
     crop_gb = max((more.memory_gb - one.memory_gb) / (more.batch - 1), LEAST_GB)
     base_gb, room_gb = one.memory_gb - crop_gb, limit * SPARE
-    crop_s, tried, dims = more.step_s / more.batch, [], probe.labelled.wanted.dims
+    crop_s, tried = more.step_s / more.batch, []
     batch = int(min(max(0.0, room_gb - base_gb) / crop_gb, MOST_BATCH))
     if batch > more.batch and 2 * batch * crop_s < TRIED_S:
         found = probe.seen(batch, probe.side, 1)
         batch = _less(batch, more.batch, found.memory_gb, more.memory_gb, room_gb) if found.whole else batch // 2
         tried.append("batch")
-    pixels = max(0.0, room_gb - base_gb) / (crop_gb * params.batch) * probe.side**dims
-    patch = probe.fitting(int(min(pixels ** (1 / dims), MOST_PATCH)))
-    if patch > probe.side and 2 * params.batch * crop_s * (patch / probe.side) ** dims < TRIED_S:
+    pixels = max(0.0, room_gb - base_gb) / (crop_gb * params.batch) * probe.side**2
+    patch = probe.fitting(int(min(math.sqrt(pixels), MOST_PATCH)))
+    if patch > probe.side and 2 * params.batch * crop_s * (patch / probe.side) ** 2 < TRIED_S:
         found = probe.seen(params.batch, patch, 1)
-        area = _less(patch**dims, probe.side**dims, found.memory_gb, more.memory_gb, room_gb)
-        patch = probe.fitting(root(area, dims) if found.whole else patch // 2)
+        area = _less(patch**2, probe.side**2, found.memory_gb, more.memory_gb, room_gb)
+        patch = probe.fitting(math.isqrt(area) if found.whole else patch // 2)
         tried.append("patch")
     return {"largest_batch": batch, "largest_patch": patch, "tried": tuple(tried)}
 
