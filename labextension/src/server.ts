@@ -314,7 +314,8 @@ export class Server {
     }
   }
 
-  private readonly client: Client;
+  /** For what is asked for one place on the screen alone: slices, strokes. */
+  readonly client: Client;
   private readonly histories: Histories;
   private readonly stream: SharedStream;
   private readonly lists = {

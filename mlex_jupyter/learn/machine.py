@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 
+import psutil
 import torch
 
 
@@ -52,10 +54,22 @@ def memory_gb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
+def free_bytes() -> float:
+    """What this process may still take by the limits that are set for it (`ulimit -v`, `-d`); infinite without any."""
+    memory = psutil.Process().memory_info()
+    limits = ((resource.RLIMIT_AS, memory.vms), (resource.RLIMIT_DATA, getattr(memory, "data", 0)))
+    found = ((resource.getrlimit(limit)[0], used) for limit, used in limits)
+    return min((most - used for most, used in found if most != resource.RLIM_INFINITY), default=math.inf)
+
+
+SAID = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a primitive", "can't start new thread")
+"""How torch, OpenVINO, oneDNN and Python say that there is no more memory."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says, in one of torch's ways, that there was not enough memory."""
+    """Whether it says that there was not enough memory."""
     said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(one in said for one in SAID)
 
 
 def let_go(device: torch.device) -> None:

@@ -14,7 +14,7 @@ from zarr.codecs import ZstdCodec
 
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.models import build
-from mlex_jupyter.types import ClassInfo, Preprocessing, Trained
+from mlex_jupyter.types import ClassInfo, Preprocessing, Trained, range_of
 from tests.learning import dataset, predict_job
 
 CLASSES = tuple(
@@ -24,8 +24,8 @@ CLASSES = tuple(
 TUNET = "mlex_jupyter.learn.models.dlsia:tunet"
 
 
-def volume(place: Path, slices: int, size: int) -> Path:
-    """Grey grains, a chunk a slice, zstd 1."""
+def volume(place: Path, slices: int, size: int, only: str | None = None) -> Path:
+    """Grey grains, a chunk a slice, zstd 1; with `only` the other slices are left out, and read as zeros."""
     rng = np.random.default_rng(7)
     coarse = rng.normal(120, 30, (size // 8 + 2, size // 8 + 2))
     base = np.kron(coarse, np.ones((8, 8)))[:size, :size]
@@ -37,7 +37,7 @@ def volume(place: Path, slices: int, size: int) -> Path:
         compressors=[ZstdCodec(level=1)],
         dimension_names=("z", "y", "x"),
     )
-    for z in range(slices):
+    for z in range_of(only, slices):
         array[z] = np.clip(np.roll(base, 3 * z, 0) + rng.normal(0, 1.5, (size, size)), 0, 255).astype("uint8")
     return place
 

@@ -5,5 +5,6 @@ segmenter  a network at work on slices                  tiles      slices in pie
 backends   what computes it quickest                    decide     the class of a pixel, and how sure
 pipeline   reading, computing, writing at once          ledger     which bands are whole
 levels     OME-NGFF volumes, written slice by slice     tally, objects  how much there is, in how many pieces
+outputs    the volumes and datasets that it leaves      memory     how much is computed at once
 suggesting which slices to label next
 """

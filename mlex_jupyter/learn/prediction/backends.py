@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlex_jupyter.learn import machine
 from mlex_jupyter.learn.models import channels_of
 from mlex_jupyter.learn.prediction import tiles
 from mlex_jupyter.learn.prediction.tiles import Floats
@@ -33,9 +35,14 @@ class Backend(Protocol):
     """Computes logits. Called from one thread."""
 
     name: str
+    channels: int
+    """How many it takes."""
 
     def __call__(self, images_BCYX: Floats) -> Tensor:
         """The logits of slices whose sides divide."""
+
+    def let_go(self) -> None:
+        """Give back what is kept for the next call."""
 
 
 class Torch:
@@ -46,10 +53,16 @@ class Torch:
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self.network = network
         self.device = device
+        self.channels = channels_of(network)
 
     def __call__(self, images_BCYX: Floats) -> Tensor:
         """The logits, on the device."""
         return tiles.forward(self.network, images_BCYX, self.device)
+
+    def let_go(self) -> None:
+        """What torch keeps."""
+        machine.let_go(self.device)
+        trim()
 
 
 class OpenVino:
@@ -61,7 +74,7 @@ class OpenVino:
         with silent():
             import openvino
 
-        channels = channels_of(network)
+        self.channels = channels = channels_of(network)
         side = tiles.up_to(CONVERTED, multiple)
         self._core = openvino.Core()
         with torch.inference_mode():
@@ -77,6 +90,11 @@ class OpenVino:
         request = self._compiled.get(images_BCYX.shape) or self._compile(images_BCYX.shape)
         made = request.infer([images_BCYX], share_inputs=True, share_outputs=True)
         return torch.from_numpy(made[0])
+
+    def let_go(self) -> None:
+        """What was compiled for some size."""
+        self._compiled.clear()
+        trim()
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         if len(self._compiled) == KEPT:
@@ -152,9 +170,17 @@ def keep_memory() -> None:
     """Use large pieces of memory again instead of asking the kernel for new ones, which have to be cleared each time.
 
     A layer's output is larger than what glibc keeps by itself; without this nearly half of a network's time goes
-    into pages.
+    into pages. Where a process may have only so much, it is needed elsewhere, and given back.
     """
+    if machine.free_bytes() < math.inf:
+        return
     with contextlib.suppress(OSError, AttributeError):  # another C library knows no such thing
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+def trim() -> None:
+    """Give unused pieces of memory back to the kernel after all."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

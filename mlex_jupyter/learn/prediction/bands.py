@@ -68,9 +68,13 @@ class Reader:
         self.volume = volume
         self.neighbours = neighbours
         depth, channels, rows, columns = volume.shape_ZCYX
+        self.channels = channels * (2 * neighbours + 1)
         chunk = dict(zip(volume.axes, volume.chunks, strict=True)).get("z", 1) if volume.chunks else 1
         fits = chunk * channels * rows * columns * volume.dtype.itemsize <= MOST_BYTES
         self._together = min(chunk, depth) if fits else 1
+        self.kept_bytes = (
+            0 if self._together == 1 else self._together * math.prod(volume.shape_ZCYX[1:]) * volume.dtype.itemsize
+        )
         self._kept: tuple[int, NDArray[Any]] | None = None
 
     def __call__(self, zs: range) -> NDArray[Any]:

@@ -74,6 +74,10 @@ class Ledger:
         self._bands.mkdir(exist_ok=True)
         for record in self._bands.iterdir():
             record.unlink()
+        self.keep_to(plan)
+
+    def keep_to(self, plan: Plan) -> None:
+        """From now on; what is done stays."""
         write_whole(self._plan, plan.model_dump_json(indent=2))
 
     def record(self, band: Band) -> None:

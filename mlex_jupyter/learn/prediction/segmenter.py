@@ -58,7 +58,7 @@ class Segmenter:
         shares = np.empty((len(raw_BCYX), len(self._values), *shape), np.uint8) if self.probabilities else None
         for keep, logits_BKYX in logits_of(self._logits, whole_BCYX, self.fit):
             if shares is not None:
-                shares[:, :, *keep] = decide.probabilities(logits_BKYX).cpu().numpy()
+                shares[:, :, *keep] = decide.probabilities(logits_BKYX, len(self._values)).cpu().numpy()
             for into, found in zip((values, unsure), decide.decide(logits_BKYX, self._values), strict=True):
                 into[:, *keep] = found.cpu().numpy()
         cut = slice(rows), slice(columns)
