@@ -32,7 +32,8 @@ T = TypeVar("T")
 ERRORS = ("MlexError", "NotFound", "Invalid", "Conflict", "Forbidden", "Unavailable", "TargetError")
 TYPES = (
     "Architecture, Check, ClassInfo, DataOrder, Dataset, Event, Facets, Job, JobSpec, JobState, LabelSet, Lineage, "
-    "Model, Output, PredictTask, Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, ZooEntry"
+    "Model, Output, PredictTask, PretrainTask, Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, "
+    "ZooEntry"
 )
 OTHERS = {
     "use": "sync",

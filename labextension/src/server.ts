@@ -261,7 +261,7 @@ export class Server {
 
   private watchRunning(jobs: readonly Job[]): void {
     jobs
-      .filter(job => job.state === 'running' && job.spec.task.kind === 'train')
+      .filter(job => job.state === 'running' && ['train', 'pretrain'].includes(job.spec.task.kind))
       .forEach(job => this.watch(job.id));
   }
 

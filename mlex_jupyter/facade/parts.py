@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlex_jupyter.zoo import Zoo
     from mlex_jupyter.zoo.architectures import Architectures
     from mlex_jupyter.zoo.exchange.entries import Entries
+    from mlex_jupyter.zoo.exchange.foreign import Foreigners
     from mlex_jupyter.zoo.exchange.packages import Packages
     from mlex_jupyter.zoo.sources import Sources
 
@@ -117,6 +118,13 @@ class Parts:
         from mlex_jupyter.zoo.exchange.packages import Packages
 
         return Packages(self.zoo, self.settings)
+
+    @cached_property
+    def foreigners(self) -> Foreigners:
+        """Weights of other programs."""
+        from mlex_jupyter.zoo.exchange.foreign import Foreigners
+
+        return Foreigners(self.zoo, self.settings)
 
     @cached_property
     def exchange_entries(self) -> Entries:

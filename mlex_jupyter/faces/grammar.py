@@ -150,7 +150,7 @@ ABOUT = {
     "count": "At most so many.",
     "data": "A dataset; `mlex data` lists them.",
     "description": "A few sentences about it.",
-    "do": "What kind of job: train, predict or run.",
+    "do": "What kind of job: train, pretrain, predict or run.",
     "dtype": "The type of the values, as `uint16`.",
     "enabled": "Whether it fires: yes or no.",
     "experiment": "A word that several runs share.",
@@ -162,6 +162,8 @@ ABOUT = {
     "following": "What goes beyond the file belongs to those that were announced after it.",
     "format": "`zarr`, `tiff` or `coco`; left out, by the path's ending.",
     "framework": "Only models of this framework, as `pytorch`.",
+    "grey_offset": "What was taken off the grey values before the network saw them.",
+    "grey_scale": "What they were divided by then.",
     "here": "Read it now and here, however large it is.",
     "index": "Which slice.",
     "key": "Your own id of this request: asked twice with one key, it is one job.",
@@ -180,8 +182,8 @@ ABOUT = {
     "note": "Why this version is kept.",
     "off": "Begin switched off, to be tried first.",
     "offset": "Where to begin; negative counts from the end.",
-    "on": "What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, "
-    "`dataset registered`, `labels saved` or `model published`.",
+    "on": "What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, "
+    "`job ended`, `dataset registered`, `labels saved` or `model published`.",
     "order": "newest, name or size.",
     "other": "Another version; left out, the newest.",
     "overwrite": "Replace what is there.",

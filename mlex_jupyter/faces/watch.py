@@ -129,6 +129,8 @@ class Story:
             self.state = JobState(str(event.values["state"]))
         elif event.kind == "progress":
             self.progress = dict(event.values)
+        elif event.kind == "epoch" and isinstance(found := event.values.get("pairs_found"), float):
+            self.metrics["partners_found"] = found
         elif event.kind == "metrics":
             numbers = {key: value for key, value in event.values.items() if isinstance(value, int | float)}
             self.metrics.update({key: value for key, value in numbers.items() if "loss" in key})

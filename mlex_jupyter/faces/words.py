@@ -15,6 +15,7 @@ from mlex_jupyter.types import (
     JobState,
     Output,
     PredictTask,
+    PretrainTask,
     Progress,
     Record,
     RunTask,
@@ -132,6 +133,8 @@ def task_words(task: Task) -> str:
             return f"estimate the training of {task.model} on {task.data} with {task.labels}"
         case TrainTask():
             return f"train {task.model} on {task.data} with {task.labels}"
+        case PretrainTask():
+            return f"pretrain {task.model} on {task.data}"
         case PredictTask():
             version = f" v{task.version}" if task.version else ""
             return f"predict {task.data} with {task.model}{version}"

@@ -93,6 +93,10 @@ def work(attempt: Attempt) -> Callable[[Attempt], Result]:
             from mlex_jupyter.learn.training.task import train
 
             return train
+        case "pretrain":
+            from mlex_jupyter.learn.training.pretrain import pretrain
+
+            return pretrain
         case "predict":
             from mlex_jupyter.learn.prediction.task import predict
 

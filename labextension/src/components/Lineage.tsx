@@ -45,6 +45,8 @@ function sources({ spec: { task } }: Job): Node[] {
         { icon: gridIcon, text: task.data },
         { icon: brushIcon, text: task.labels }
       ];
+    case 'pretrain':
+      return [{ icon: gridIcon, text: task.data }];
     case 'predict':
       return [
         { icon: gridIcon, text: task.data },

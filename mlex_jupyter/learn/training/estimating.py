@@ -29,8 +29,9 @@ from mlex_jupyter.learn import machine
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training.atonce import AtOnce
+from mlex_jupyter.learn.training.course import Course, Halted
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Halted, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.task import training_of
 from mlex_jupyter.types import Measurement, Output, Result
 
