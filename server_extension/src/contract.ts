@@ -810,6 +810,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/conversions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add the weights of a `.pt` file to the zoo: only its tensors are read, in a process apart; nothing runs. */
+        post: operations["convert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/packages/inspect": {
         parameters: {
             query?: never;
@@ -1428,6 +1445,14 @@ export interface components {
             params_schema: {
                 [key: string]: components["schemas"]["JsonValue"];
             };
+            /**
+             * Pretrain Schema
+             * @description The same for learning without labels; None where it has no encoder that could.
+             * @default null
+             */
+            pretrain_schema: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
             inputs: components["schemas"]["ArrayContract"];
             outputs: components["schemas"]["ArrayContract"];
             /**
@@ -1675,6 +1700,33 @@ export interface components {
              * @default null
              */
             reason: string | null;
+        };
+        /**
+         * Conversion
+         * @description What became of the weights of another program.
+         */
+        Conversion: {
+            /**
+             * Model
+             * @description What it is called in the zoo.
+             */
+            model: string;
+            /** Version */
+            version: number;
+            /** Tensors */
+            tensors: number;
+            /**
+             * Refused
+             * @description What the file names that is no tensor: it was never looked up.
+             * @default []
+             */
+            refused: string[];
+            /**
+             * Left Aside
+             * @description What it holds besides the weights, as an optimizer.
+             * @default []
+             */
+            left_aside: string[];
         };
         /**
          * Dataset
@@ -2287,7 +2339,7 @@ export interface components {
              */
             name?: string | null;
             /** Task */
-            task: components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
+            task: components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
             /**
              * Target
              * @default local
@@ -2751,7 +2803,7 @@ export interface components {
          * @description What a rule waits for.
          * @enum {string}
          */
-        On: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+        On: "training done" | "pretraining done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
         /**
          * Output
          * @description One thing that a finished job left.
@@ -2972,6 +3024,44 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * PretrainTask
+         * @description Let the encoder of a network learn from a dataset without labels.
+         */
+        PretrainTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "pretrain";
+            /**
+             * Model
+             * @description An architecture of the zoo that has an encoder.
+             */
+            model: string;
+            /** Data */
+            data: string;
+            /**
+             * Params
+             * @description Network and training parameters; what is left out takes the preset's value, else the default.
+             * @default {}
+             */
+            params?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Preset
+             * @description Some of the architecture's parameters by one word, as `fast`.
+             * @default null
+             */
+            preset?: string | null;
+            /**
+             * Start
+             * @description What it begins with: a published model or a finished run, of the same architecture.
+             * @default null
+             */
+            start?: string | null;
         };
         /**
          * Problem
@@ -3232,7 +3322,7 @@ export interface components {
              * Do
              * @enum {string}
              */
-            do: "train" | "predict" | "run";
+            do: "train" | "pretrain" | "predict" | "run";
             /**
              * Task
              * @description The task's fields, as text, where `{run}`, `{dataset}` and the like stand for what the event is about.
@@ -3644,7 +3734,7 @@ export interface components {
              * Task
              * @default null
              */
-            task: (components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+            task: (components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
         };
         /**
          * Tuning
@@ -6377,6 +6467,70 @@ export interface operations {
             };
         };
     };
+    convert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                    /** @description An architecture of the zoo. */
+                    architecture: string;
+                    /** @description The name of a class, as often as wanted; value and colour are chosen. */
+                    class_names: string[];
+                    /** @description A parameter, as `epochs=4`; `mlex architecture NAME` lists them. */
+                    params?: {
+                        [key: string]: components["schemas"]["JsonValue"];
+                    };
+                    /**
+                     * @description Parameters that go together, as `fast`, `balanced` or `best`; `-p` comes on top.
+                     * @default null
+                     */
+                    preset?: string | null;
+                    /**
+                     * @description What was taken off the grey values before the network saw them.
+                     * @default 0
+                     */
+                    grey_offset?: number;
+                    /**
+                     * @description What they were divided by then.
+                     * @default 1
+                     */
+                    grey_scale?: number;
+                    /**
+                     * @description Its name.
+                     * @default null
+                     */
+                    name?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conversion"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     inspect_package: {
         parameters: {
             query?: never;
@@ -6991,15 +7145,15 @@ export interface operations {
                     name: string;
                     /**
                      * On
-                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @description What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
                      * @enum {string}
                      */
-                    on: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+                    on: "training done" | "pretraining done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
                     /**
-                     * @description What kind of job: train, predict or run.
+                     * @description What kind of job: train, pretrain, predict or run.
                      * @enum {string}
                      */
-                    do: "train" | "predict" | "run";
+                    do: "train" | "pretrain" | "predict" | "run";
                     /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
                     fields?: {
                         [key: string]: string;
@@ -7070,15 +7224,15 @@ export interface operations {
                      */
                     rename?: string | null;
                     /**
-                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @description What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
                      * @default null
                      */
                     on?: components["schemas"]["On"] | null;
                     /**
-                     * @description What kind of job: train, predict or run.
+                     * @description What kind of job: train, pretrain, predict or run.
                      * @default null
                      */
-                    do?: ("train" | "predict" | "run") | null;
+                    do?: ("train" | "pretrain" | "predict" | "run") | null;
                     /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
                     fields?: {
                         [key: string]: string;
