@@ -13,7 +13,7 @@ from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid
 from mlex_jupyter.learn.models import build
 from mlex_jupyter.learn.models.fold import folded
-from mlex_jupyter.learn.prediction import bands, room, slabs
+from mlex_jupyter.learn.prediction import backends, bands, room, slabs
 from mlex_jupyter.learn.prediction.tiles import Fit, fit_for, forward, up_to
 
 CPU = torch.device("cpu")
@@ -72,6 +72,18 @@ def test_some_slices_are_computed_with_what_lies_outside_of_them(where: str, sco
     whole = forward(network, mirrored(volume, 2), CPU)[0, :, scope.start : scope.stop, :22, :19]
     made, _ = by_slabs(network, volume, scope, 16, fit)
     assert float((made - whole).abs().max()) <= 1e-5 * float(whole.abs().max())
+
+
+@pytest.mark.needs("openvino")
+@pytest.mark.parametrize("where", [UNET3D, TUNET3D])
+def test_openvino_gives_the_same_of_blocks(where: str) -> None:
+    network = folded(settled(where, 2))
+    other = backends.openvino(network, 2, 3)
+    assert not isinstance(other, str), other
+    for shape in ((12, 16, 20), (8, 30, 10)):
+        block = np.random.default_rng(0).normal(size=(1, 1, *shape)).astype(np.float32)
+        plain = forward(network, block, CPU)
+        assert float((other(block) - plain).abs().max()) <= 1e-5 * float(plain.abs().max())
 
 
 def test_too_small_a_halo_would_be_noticed() -> None:
