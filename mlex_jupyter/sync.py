@@ -177,10 +177,10 @@ def call(
     verb: Verb,
     arguments: Mapping[str, Any],
     tell: Callable[[], Teller],
-    begun: Callable[[Job], None] | None = None,
+    begun: Callable[[Any], None] | None = None,
     here: Engine | None = None,
 ) -> Any:
-    """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
+    """Do what a verb says. Where it waits, `begun` hears of the jobs first, and an interrupt leaves the job alone."""
     from mlex_jupyter.faces.watch import waiting
 
     here = here or engine()
@@ -196,7 +196,9 @@ def call(
         return shown(_heard(here, found, tell))
     result = here.run(found)
     if begun:
-        begun(result)
+        begun(shown(result))
+    if isinstance(result, list):
+        return shown([waiting(here, job, tell) for job in result])
     return waiting(here, result, tell)
 
 
