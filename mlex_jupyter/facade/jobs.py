@@ -22,9 +22,10 @@ from mlex_jupyter.types import (
     JobState,
     LogChunk,
     Params,
-    PredictTask,
+    PretrainTask,
     Resources,
     RunTask,
+    Task,
     Time,
     TrainTask,
     Why,
@@ -65,6 +66,27 @@ class JobVerbs(Parts):
         """Train an architecture on the labelled pixels of a dataset, from zero or from what a model has learned."""
         about = {"params": params, "preset": preset, "start": start}
         task = checked(TrainTask, model=model, data=data, labels=labels, **about)
+        return await self._ask(task, name, target, resources, after, experiment, key, wait)
+
+    @verb(flags={"params": "p", "name": "o"})
+    async def pretrain(
+        self,
+        model: str,
+        *,
+        data: str,
+        params: Params = {},
+        preset: str | None = None,
+        start: str | None = None,
+        name: str | None = None,
+        target: str = "local",
+        resources: Resources = Resources(),
+        after: tuple[str, ...] = (),
+        experiment: str | None = None,
+        key: str | None = None,
+        wait: bool = False,
+    ) -> Job:
+        """Let the encoder of a U-Net learn from a dataset without labels; `train --start` then begins with it."""
+        task = checked(PretrainTask, model=model, data=data, params=params, preset=preset, start=start)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
 
     @verb(flags={"name": "o"})
@@ -122,7 +144,7 @@ class JobVerbs(Parts):
 
     async def _ask(
         self,
-        task: TrainTask | PredictTask | RunTask,
+        task: Task,
         name: str | None,
         target: str,
         resources: Resources,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, create_model
 
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
 from mlex_jupyter.learn.models import GIVEN, contract
-from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.learn.params import PretrainParams, TrainParams
 from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.types import Architecture, ArrayContract
 
@@ -69,6 +69,7 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
         title=promise.title,
         description=promise.description,
         params_schema=form,
+        pretrain_schema=_form(built_by, PretrainParams) if promise.encodes and promise.dims == 2 else None,
         inputs=ArrayContract(axes=axes, channels=promise.channels, divisible_by=promise.divisible_by),
         outputs=ArrayContract(axes=axes, divisible_by=promise.divisible_by),
         presets={preset: dict(params) for preset, params in promise.presets.items()},
@@ -81,10 +82,16 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
 
 def params_schema(builder: Callable[..., Any], *, once: bool = False) -> dict[str, JsonValue]:
     """The form: the builder's own parameters, then those of training; few where that is not by steps."""
+    return _form(builder, TrainParams, ONCE if once else None)
+
+
+def _form(
+    builder: Callable[..., Any], how: type[BaseModel], only: tuple[str, ...] | None = None
+) -> dict[str, JsonValue]:
     network = _group(_network_params(builder), "network")
-    training = _group(TrainParams, "training")
-    if once:
-        training = {name: about for name, about in training.items() if name in ONCE}
+    training = _group(how, "training")
+    if only is not None:
+        training = {name: about for name, about in training.items() if name in only}
     if both := sorted(network.keys() & training.keys()):
         raise Invalid(f"Its parameter {both[0]} has the name of a training parameter.")
     return {"type": "object", "properties": {**network, **training}, "additionalProperties": False}

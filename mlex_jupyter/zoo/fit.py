@@ -66,6 +66,8 @@ def checks(network: Network, data: Dataset, labels: LabelSet | None, resources: 
     said = [axes(data)]
     if said[0].level == "problem":
         return said
+    if network.trained is not None and network.trained.task != "segmentation":
+        return [*said, _no_classes(network.name, network.trained)]
     said += [_channels(network), _values(network, data), _sides(network, data)]
     if network.trained_on is not None:
         said.append(_pixels(network.trained_on, data))
@@ -126,6 +128,15 @@ def grey(network: Network, dtype: str, plane: bytes) -> FitCheck:
 
 
 # ---------------------------------------------------------------- one thing each
+
+
+def _no_classes(name: str, trained: Trained) -> FitCheck:
+    return FitCheck(
+        level="problem",
+        about="task",
+        says=f"{name} is an encoder that learned without labels: it knows of no classes yet.",
+        mend=f"Train with it: mlex train {trained.architecture} --start {name} --data … --labels …",
+    )
 
 
 def _channels(network: Network) -> FitCheck:

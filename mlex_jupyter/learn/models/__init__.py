@@ -52,6 +52,8 @@ class Contract:
     """How many slices above and below it takes as further channels, by the parameters."""
     place: int = LAST
     """Where it stands in lists: those with low numbers come first, since they are what to try first."""
+    encodes: bool = False
+    """Whether its networks have `encode`, each level's features on the way down, and so can learn without labels."""
     trains: Literal["steps", "once"] = "steps"
     """By steps along a gradient, or at once, by its own `fit(slices, seed=…, jobs=…)`, which returns a loss."""
 
@@ -68,6 +70,7 @@ def architecture(
     dims: int = 2,
     neighbours: str = "0",
     place: int = LAST,
+    encodes: bool = False,
     trains: Literal["steps", "once"] = "steps",
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
@@ -84,6 +87,7 @@ def architecture(
             dims,
             neighbours,
             place,
+            encodes,
             trains,
         )
         return builder

@@ -107,6 +107,7 @@ Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between
 
 @architecture(
     title="TUNet (DLSIA)",
+    encodes=True,
     place=1,
     description="DLSIA's tunable U-Net, a proven choice for tomograms.",
     divisible_by="2**(depth-1)",
@@ -173,6 +174,7 @@ def _tunet(dims, channels, classes, depth, base_channels, growth_rate, hidden_ra
 
 @architecture(
     title="TUNet3+ (DLSIA)",
+    encodes=True,
     description="DLSIA's U-Net 3+: every level sees all others, which helps where things differ in size. Slower.",
     divisible_by="2**(depth-1)",
     presets={

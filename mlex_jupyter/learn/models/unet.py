@@ -77,6 +77,7 @@ PRESETS = {
 
 @architecture(
     title="Plain U-Net",
+    encodes=True,
     place=2,
     description="The classic encoder and decoder with skips. A good first choice.",
     divisible_by="2**(depth-1)",
@@ -98,6 +99,7 @@ def unet(
 
 @architecture(
     title="U-Net in 2.5-D",
+    encodes=True,
     place=4,
     description="The plain U-Net with the slices above and below as channels: some depth, at the price of 2-D.",
     divisible_by="2**(depth-1)",

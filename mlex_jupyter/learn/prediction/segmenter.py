@@ -80,7 +80,7 @@ def load_network(model: Trained, weights: Path, device: torch.device) -> nn.Modu
     try:
         network.load_state_dict(load_file(weights))
     except Exception as error:  # safetensors and torch have several errors for weights that do not fit
-        first = str(error).strip().splitlines()[0][:300]
+        first = " ".join(str(error).split())[:300]
         raise Invalid(
             f"The weights do not fit {model.architecture}: {first}",
             hint="Was the package that the architecture comes from changed? Train again, or install the old version.",

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from mlex_jupyter.errors import Invalid, NotFound
 
 
-def inherit(network: nn.Module, weights: Path) -> tuple[int, int]:
+def inherit(network: nn.Module, weights: Path | Mapping[str, Tensor]) -> tuple[int, int]:
     """Take over what fits, and say how many of the network's tensors that are, and of how many."""
-    if not weights.is_file():
-        raise NotFound(f"The weights to begin with are not at {weights}.", hint="Was the run that made them deleted?")
-    try:
-        given = load_file(weights)
-    except SafetensorError as error:
-        raise Invalid(f"The weights to begin with cannot be read: {error}") from error
+    given = _read(weights) if isinstance(weights, Path) else weights
     own = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not any(own[name].is_floating_point() for name in fitting):
@@ -28,3 +24,12 @@ def inherit(network: nn.Module, weights: Path) -> tuple[int, int]:
         )
     network.load_state_dict(fitting, strict=False)
     return len(fitting), len(own)
+
+
+def _read(weights: Path) -> Mapping[str, Tensor]:
+    if not weights.is_file():
+        raise NotFound(f"The weights to begin with are not at {weights}.", hint="Was the run that made them deleted?")
+    try:
+        return load_file(weights)
+    except SafetensorError as error:
+        raise Invalid(f"The weights to begin with cannot be read: {error}") from error

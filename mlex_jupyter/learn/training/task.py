@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from safetensors.torch import save
 
@@ -18,8 +19,11 @@ from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training import judge
 from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.course import Course, Halted
+from mlex_jupyter.learn.training.foretelling import Foretelling
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Halted, Training
+from mlex_jupyter.learn.training.loop import Training
+from mlex_jupyter.learn.training.steps import Learning
 from mlex_jupyter.learn.training.together import Together, together
 from mlex_jupyter.types import JobFile, Output, Result, Trained, TrainTask
 
@@ -28,12 +32,17 @@ def train(attempt: Attempt) -> Result:
     """Train, or go on training, and leave the best weights in the job folder."""
     with together() as others:
         training = training_of(attempt, others)
-        try:
-            training.resume()
-            training.run()
-        except Halted as halted:
-            raise Stopped(str(halted)) from halted
+        carry_out(training)
         return finish(attempt, training) if others.leads else Result(attempt=attempt.number)
+
+
+def carry_out(learning: Learning) -> None:
+    """Learn, or go on learning, until all is done or somebody wants it to stop."""
+    try:
+        learning.resume()
+        learning.run()
+    except Halted as halted:
+        raise Stopped(str(halted)) from halted
 
 
 def training_of(attempt: Attempt, others: Together | None = None) -> Training:
@@ -52,7 +61,8 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
     params = TrainParams.of(course.params)
     wanted = wants(course.builder, course.params)
     labelled = Labelled.of(job.data, job.labels, wanted=wanted, validation=params.validation, seed=params.seed)
-    return training_for(course, labelled, attempt, folder=attempt.path, together=others)
+    follower: Any = Foretelling(attempt, params)
+    return training_for(course, labelled, follower, folder=attempt.path, together=others)
 
 
 def _identity(job: JobFile) -> str:
