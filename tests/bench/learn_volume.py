@@ -25,6 +25,8 @@ from tests.bench.learn_memory import resident_gb
 
 UNET3D = "mlex_jupyter.learn.models.unet:unet3d"
 SIDE, ROUNDS = 256, 3
+STEPS = 40
+"""Of a short training, so that what comes out are grains and not noise."""
 MEMORY_GB = 4.0
 BEST, USEFUL = 0.90, 0.60
 
@@ -35,7 +37,7 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         data = segmented.volume(folder / "volume.zarr", SIDE, SIDE)
-        _, trained = segmented.network(folder / "trained", UNET3D)
+        _, trained = segmented.network(folder / "trained", UNET3D, steps=STEPS)
         yield from _rates(folder, data, trained)
         yield _memory(folder, data, trained)
 
