@@ -41,6 +41,7 @@ export function Lineage({ job }: { job: Job }): JSX.Element {
 function sources({ spec: { task } }: Job): Node[] {
   switch (task.kind) {
     case 'train':
+    case 'estimate':
       return [
         { icon: gridIcon, text: task.data },
         { icon: brushIcon, text: task.labels }
