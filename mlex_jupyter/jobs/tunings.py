@@ -44,7 +44,7 @@ class Tunings:
         asked = JobSpec(task=spec.task, target=spec.target, resources=await self._share(spec))
         file = await completing.prepare(asked, owner)
         assert file.architecture and isinstance(file.spec.task, TrainTask)
-        space = space_of(file.architecture, spec.vary, spec.task.params)
+        space = space_of(file.architecture, spec.vary, spec.task.params, learned=spec.task.start is not None)
         trials = min(spec.trials, combinations(space) or spec.trials)
         return await self.store.write(lambda tx: _add(tx, spec, file, owner, space, trials))
 
@@ -97,9 +97,11 @@ class Tunings:
             if row.state == "running" and total == row.trials:
                 raise Conflict(f"The tuning {row.name} is running already.")
             if row.state == "done" and total == row.trials:
+                more = f"For more of them: mlex tune-resume {row.name} --trials {row.trials * 2}"
+                all_of_them = f"There are no other combinations: vary more in another tuning than {row.name}."
                 raise Conflict(
                     f"The tuning {row.name} is done: its {row.trials} trials have ended.",
-                    hint=f"For more of them: mlex tune-resume {row.name} --trials {row.trials * 2}",
+                    hint=all_of_them if combinations(tuning_of(row).space) == row.trials else more,
                 )
             tx.execute(update(tunings).where(tunings.c.id == row.id).values(trials=total))
             move(tx, row, "running")

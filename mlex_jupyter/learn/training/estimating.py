@@ -30,6 +30,7 @@ from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training.atonce import AtOnce
 from mlex_jupyter.learn.training.course import Course, Halted
+from mlex_jupyter.learn.training.crops import Crops
 from mlex_jupyter.learn.training.labelled import Labelled
 from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.task import training_of
@@ -179,12 +180,13 @@ def _largest(probe: Probe, one: Seen, more: Seen, params: TrainParams, limit: fl
         found = probe.seen(batch, probe.side, 1)
         batch = _less(batch, more.batch, found.memory_gb, more.memory_gb, room_gb) if found.whole else batch // 2
         tried.append("batch")
-    pixels = max(0.0, room_gb - base_gb) / (crop_gb * params.batch) * probe.side**2
-    patch = probe.fitting(int(min(math.sqrt(pixels), MOST_PATCH)))
-    if patch > probe.side and 2 * params.batch * crop_s * (patch / probe.side) ** 2 < TRIED_S:
+    dims, whole_gb = probe.dims, base_gb + crop_gb * params.batch
+    larger = max(0.0, room_gb - base_gb) / (crop_gb * params.batch)
+    patch = probe.fitting(int(min(probe.side * larger ** (1 / dims), MOST_PATCH)))
+    if patch > probe.side and 2 * params.batch * crop_s * (patch / probe.side) ** dims < TRIED_S:
         found = probe.seen(params.batch, patch, 1)
-        area = _less(patch**2, probe.side**2, found.memory_gb, more.memory_gb, room_gb)
-        patch = probe.fitting(math.isqrt(area) if found.whole else patch // 2)
+        size = _less(patch**dims, probe.side**dims, found.memory_gb, whole_gb, room_gb)
+        patch = probe.fitting(math.floor(size ** (1 / dims) + 1e-6) if found.whole else patch // 2)
         tried.append("patch")
     return {"largest_batch": batch, "largest_patch": patch, "tried": tuple(tried)}
 
@@ -213,6 +215,9 @@ class Probe:
         self.labelled = labelled
         self.side = side
         self.device = machine.prepare()
+        images, _ = Crops(labelled, TrainParams.of({**course.params, "patch": side})).batch(0, [0])
+        self.dims = images.ndim - 2
+        """The axes along which a crop is as long as its side, behind batch and channels."""
 
     def fitting(self, side: int) -> int:
         """The largest side of a crop up to this that the network and the slices allow."""
