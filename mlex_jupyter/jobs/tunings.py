@@ -44,7 +44,7 @@ class Tunings:
         asked = JobSpec(task=spec.task, target=spec.target, resources=await self._share(spec))
         file = await completing.prepare(asked, owner)
         assert file.architecture and isinstance(file.spec.task, TrainTask)
-        space = space_of(file.architecture, spec.vary, spec.task.params)
+        space = space_of(file.architecture, spec.vary, spec.task.params, learned=spec.task.start is not None)
         trials = min(spec.trials, combinations(space) or spec.trials)
         return await self.store.write(lambda tx: _add(tx, spec, file, owner, space, trials))
 

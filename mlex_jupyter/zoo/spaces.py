@@ -30,16 +30,27 @@ COUNTED = 10_000
 """More combinations than this are not counted."""
 
 
-def space_of(architecture: Architecture, vary: Mapping[str, str], fixed: Params) -> tuple[Varied, ...]:
-    """What is varied, checked against the form: every end and every choice will do by itself."""
+def space_of(
+    architecture: Architecture, vary: Mapping[str, str], fixed: Params, *, learned: bool = False
+) -> tuple[Varied, ...]:
+    """What is varied, checked against the form: every end and every choice will do by itself.
+
+    A network that has `learned` already keeps its form, or its weights would not fit.
+    """
     fields: dict[str, Any] = architecture.params_schema["properties"]  # type: ignore[assignment]
+    formed = {name for name, field in fields.items() if learned and field.get("x-group") == "network"}
     for name in vary:
         if name not in fields:
             hint = nearest(name, fields) or f"It has {', '.join(fields)}."
             raise Invalid(f"{architecture.name} has no parameter {name!r}.", hint=hint)
+        if name in formed:
+            raise Invalid(
+                f"{name} cannot be varied: a network that begins with weights keeps its form.",
+                hint="Vary what belongs to the training, or leave --start out.",
+            )
         if name in fixed:
             raise Invalid(f"{name} is both fixed and varied.", hint="Leave one of them out.")
-    wanted = vary or {name: "auto" for name in _suggested(architecture, fields) if name not in fixed}
+    wanted = vary or {name: "auto" for name in _suggested(architecture, fields) if name not in {*fixed, *formed}}
     space = tuple(_varied(architecture, name, fields[name], said) for name, said in wanted.items())
     if not space:
         raise Invalid(f"Nothing of {architecture.name} is varied.", hint="As in: --vary learning_rate=1e-4:1e-2:log")

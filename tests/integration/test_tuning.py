@@ -44,7 +44,7 @@ def test_the_shell_tunes_shows_the_best_first_and_publishes_it(
 
 
 async def test_whatever_is_killed_every_trial_is_asked_for_once_and_ends_well(
-    knowing: Path, each_database: str
+    each_database: str, knowing: Path
 ) -> None:
     mlex = Mlex(settings_of(knowing, local_cpus=2, idle_s=3))
     await mlex.sample(size=64, slices=8)

@@ -88,3 +88,9 @@ def test_what_cannot_be_meant_is_refused_in_words(vary: dict[str, str], says: st
 def test_what_is_fixed_is_not_varied_as_well() -> None:
     with pytest.raises(Invalid, match="both fixed and varied"):
         space_of(NET, {"depth": "2:5"}, {"depth": 3})
+
+
+def test_a_network_that_begins_with_weights_keeps_its_form() -> None:
+    assert [one.name for one in space_of(NET, {}, {}, learned=True)] == ["learning_rate"]
+    with pytest.raises(Invalid, match="depth cannot be varied: a network that begins with weights keeps its form"):
+        space_of(NET, {"depth": "2:5"}, {}, learned=True)
