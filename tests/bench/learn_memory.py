@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from mlex_jupyter.jobfolder import JobFolder
 from tests.bench import segmented
 from tests.bench.figures import Figure
 from tests.learning import start
@@ -24,7 +25,7 @@ def figures() -> list[Figure]:
         _, small = segmented.network(folder / "small", UNET, depth=3, base_channels=8)
         _, large = segmented.network(folder / "large", depth=4, base_channels=16)
         asked = [*((*size, small, "U-Net") for size in SIZES), (*LARGE, large, "TUNet")]
-        found = [_resident_gb(folder / str(number), *one[:4]) for number, one in enumerate(asked)]
+        found = [_of_volume(folder / str(number), *one[:4]) for number, one in enumerate(asked)]
     against = f"{SIZES[0][0]} × {SIZES[0][1]}²"
     return [
         Figure(f"memory, {name}, {slices} × {size}²", gb, "GB", found[0], against, limit=MOST_GB)
@@ -32,9 +33,13 @@ def figures() -> list[Figure]:
     ]
 
 
-def _resident_gb(folder: Path, slices: int, size: int, asked: str | None, trained: Path) -> float:
+def _of_volume(folder: Path, slices: int, size: int, asked: str | None, trained: Path) -> float:
     data = segmented.volume(folder / "volume.zarr", slices, size, asked)
-    job = segmented.job(folder / "run", data, trained, slices=asked)
+    return resident_gb(segmented.job(folder / "run", data, trained, slices=asked))
+
+
+def resident_gb(job: JobFolder) -> float:
+    """The most that was in memory, of a job as a process of its own on one core."""
     process = start(job, MLEX_CPUS="1")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -13,7 +13,7 @@ from torch import nn
 from zarr.codecs import ZstdCodec
 
 from mlex_jupyter.jobfolder import JobFolder
-from mlex_jupyter.learn.models import build
+from mlex_jupyter.learn.models import build, contract, find_builder
 from mlex_jupyter.types import ClassInfo, Preprocessing, Trained, range_of
 from tests.learning import dataset, predict_job
 
@@ -21,6 +21,8 @@ CLASSES = tuple(
     ClassInfo(value=number, name=name, color=f"#{number:02x}8040")
     for number, name in enumerate(("Pore", "Grain", "Binder", "Heavy mineral"), 1)
 )
+SIDES = {2: (64, 64), 3: (32, 32, 32)}
+"""Of what statistics are taken from, by dimensions."""
 TUNET = "mlex_jupyter.learn.models.dlsia:tunet"
 
 
@@ -49,13 +51,14 @@ def network(folder: Path, builder: str = TUNET, steps: int = 0, **params: Any) -
     """
     torch.manual_seed(0)
     made = build(builder, params, channels=1, classes=len(CLASSES)).train()
+    sides = SIDES[contract(find_builder(builder)).dims]
     if steps:
         _teach(made, steps)
     else:
         with torch.no_grad():
             for _ in range(4):
-                made(torch.randn(2, 1, 64, 64))
-        _balance(made.eval())
+                made(torch.randn(2, 1, *sides))
+        _balance(made.eval(), sides)
     made.eval()
     trained = Trained(
         architecture="tunet",
@@ -82,11 +85,11 @@ def _teach(made: nn.Module, steps: int) -> None:
         optimizer.step()
 
 
-def _balance(made: nn.Module) -> None:
+def _balance(made: nn.Module, sides: tuple[int, ...]) -> None:
     """Let each class come out somewhere: one class everywhere would be too easy to count."""
     last = [layer for layer in made.modules() if getattr(layer, "out_channels", 0) == len(CLASSES)][-1]
     with torch.no_grad():
-        logits = made(torch.randn(1, 1, 128, 128)).transpose(0, 1).flatten(1)
+        logits = made(torch.randn(1, 1, *(2 * side for side in sides))).transpose(0, 1).flatten(1)
         last.bias -= logits.mean(dim=1)
         last.weight /= logits.std()
         last.bias /= logits.std()

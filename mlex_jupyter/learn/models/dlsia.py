@@ -24,7 +24,7 @@ from torch import nn
 
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.learn.models import architecture
-from mlex_jupyter.learn.models.unet import LAYERS, PRESETS, Base, Depth, Growth
+from mlex_jupyter.learn.models.unet import BLOCKS, LAYERS, PRESETS, Base, Depth, Growth
 
 STAND_INS = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.utils")
 
@@ -129,10 +129,12 @@ def tunet(
 
 @architecture(
     title="TUNet in 3-D (DLSIA)",
+    place=6,
     description="DLSIA's tunable U-Net over blocks instead of slices: for what only shows in depth.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
     dims=3,
+    training=BLOCKS,
     presets={
         "fast": {"depth": 3, "base_channels": 4},
         "balanced": {"depth": 3, "base_channels": 8},

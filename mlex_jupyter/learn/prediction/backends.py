@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from mlex_jupyter.learn import machine
+from mlex_jupyter.learn.machine import LAYOUTS
 from mlex_jupyter.learn.models import channels_of
 from mlex_jupyter.learn.prediction import tiles
 from mlex_jupyter.learn.prediction.tiles import Floats
 
-CONVERTED = 64
-"""The side at which a network is shown to OpenVINO; it takes any other then."""
-PROBE = 256
+CONVERTED = {2: 64, 3: 32}
+"""The side, by dimensions, at which a network is shown to OpenVINO; it takes any other then."""
+PROBE = {2: 256, 3: 64}
 NEAR = 1e-5
 """The most that logits may differ, as a share of the largest."""
 GAIN = 1.05
@@ -70,18 +71,18 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, network: nn.Module, multiple: int) -> None:
+    def __init__(self, network: nn.Module, multiple: int, dims: int = 2) -> None:
         with silent():
             import openvino
 
         self.channels = channels = channels_of(network)
-        side = tiles.up_to(CONVERTED, multiple)
+        sides = [tiles.up_to(CONVERTED[dims], multiple)] * dims
         self._core = openvino.Core()
         with torch.inference_mode():
             self._model = openvino.convert_model(
                 network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-                example_input=torch.zeros(1, channels, side, side),
-                input=[-1, channels, -1, -1],
+                example_input=torch.zeros(1, channels, *sides),
+                input=[-1, channels, *[-1] * dims],
             )
         self._compiled: dict[tuple[int, ...], Any] = {}
 
@@ -122,28 +123,28 @@ def silent() -> Iterator[None]:
         del sys.modules[REPORTS]
 
 
-def openvino(network: nn.Module, multiple: int) -> OpenVino | str:
+def openvino(network: nn.Module, multiple: int, dims: int = 2) -> OpenVino | str:
     """The network in OpenVINO, or why it cannot be."""
     try:
-        return OpenVino(network, multiple)
+        return OpenVino(network, multiple, dims)
     except ImportError:
         return "it is not installed"
     except Exception as error:  # a layer that it does not know; its errors have many types
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"it does not take this network: {first[:200]}"
     finally:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=LAYOUTS[dims])  # type: ignore[call-overload]
 
 
-def faster(network: nn.Module, multiple: int, threads_device: torch.device) -> tuple[Backend, str]:
+def faster(network: nn.Module, multiple: int, threads_device: torch.device, dims: int = 2) -> tuple[Backend, str]:
     """OpenVINO where it gives the same and takes less time, else torch; and why, in words."""
     plain = Torch(network, threads_device)
-    other = openvino(network, multiple)
+    other = openvino(network, multiple, dims)
     if isinstance(other, str):
         return plain, f"torch computes; OpenVINO does not, since {other}"
     channels = channels_of(network)
-    side = tiles.up_to(PROBE, multiple)
-    probe_BCYX = np.random.default_rng(0).normal(size=(1, channels, side, side)).astype(np.float32)
+    sides = [tiles.up_to(PROBE[dims], multiple)] * dims
+    probe_BCYX = np.random.default_rng(0).normal(size=(1, channels, *sides)).astype(np.float32)
     try:
         truth, made = plain(probe_BCYX), other(probe_BCYX)
     except Exception as error:  # see above; here in what it made of the network

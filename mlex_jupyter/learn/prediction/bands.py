@@ -28,14 +28,20 @@ def slices_of_band(sides: Sequence[int]) -> int:
     return max(1, min(BAND_SLICES, BAND_PIXELS // math.prod(sides)))
 
 
+def pieces(scope: range, band: int) -> list[range]:
+    """A range of slices in bands that begin at multiples of their size."""
+    starts = range(scope.start // band * band, scope.stop, band)
+    return [range(max(start, scope.start), min(start + band, scope.stop)) for start in starts]
+
+
 def missing(scope: range, band: int, done: Collection[int]) -> list[range]:
     """What is left to do in a range of slices, in bands that begin at multiples of their size."""
     found: list[range] = []
-    for start in range(scope.start // band * band, scope.stop, band):
-        for z in range(max(start, scope.start), min(start + band, scope.stop)):
+    for piece in pieces(scope, band):
+        for z in piece:
             if z in done:
                 continue
-            if found and found[-1].stop == z > start:
+            if found and found[-1].stop == z > piece.start:
                 found[-1] = range(found[-1].start, z + 1)
             else:
                 found.append(range(z, z + 1))

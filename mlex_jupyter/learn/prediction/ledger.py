@@ -32,6 +32,9 @@ class Plan(Record):
     batch: int
     band: int
     """Slices that are written together; bands begin at multiples of it."""
+    dims: int = 2
+    computed: int = 0
+    """Voxels that are computed for all slices, where a halo of slices makes them more than there are."""
 
 
 class Band(Record):

@@ -29,18 +29,19 @@ from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.models.ensemble import Apart, Ensemble
 from mlex_jupyter.learn.pace import Pace
-from mlex_jupyter.learn.prediction import backends, bands, memory
+from mlex_jupyter.learn.prediction import backends, bands, memory, slabs
+from mlex_jupyter.learn.prediction.computing import Computing
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
 from mlex_jupyter.learn.prediction.levels import sync
 from mlex_jupyter.learn.prediction.outputs import Images, Outputs
 from mlex_jupyter.learn.prediction.pipeline import flow
+from mlex_jupyter.learn.prediction.room import bytes_per_voxel
 from mlex_jupyter.learn.prediction.segmenter import Found, Segmenter, load_network, weights_file
 from mlex_jupyter.learn.prediction.tally import Tally, means
 from mlex_jupyter.learn.prediction.tiles import Fit, bytes_per_pixel, fit_for
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, part_of, range_of
 
-SAY_S = 0.2
 PICTURE_S = 5.0
 PROBED_PIXELS = 1 << 25
 """A prediction of fewer pixels is over before it is known what is fastest."""
@@ -57,7 +58,7 @@ def predict(attempt: Attempt) -> Result:
     return prediction.finish()
 
 
-class Prediction:
+class Prediction(Computing):
     """One prediction: a network, a volume, and how far it is."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -85,10 +86,13 @@ class Prediction:
         folder = self._folder()
         self.outputs = Outputs(folder, self.data, shape_ZYX, has_z, self.model, self.task.probabilities)
         self.ledger = Ledger(folder)
-        self.ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
-        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
+        wanted = wants(self.model.builder, self.model.params)
+        self.ahead = 1 if wanted.dims == 3 or math.prod(self.sides) > LARGE_SLICE else 2
+        self.reader = bands.Reader(self.volume, wanted.neighbours)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
+        if self.plan.dims == 3:
+            self.reader = slabs.Reader(self.volume, self.segmenter.fit)
         self._resume()
 
     def _folder(self) -> Path:
@@ -107,7 +111,9 @@ class Prediction:
         network = load_network(self.model, weights, self.device)
         if isinstance(network, Ensemble):
             network = Apart(network)
-        self._pixel_bytes = bytes_per_pixel(network, wants(self.model.builder, self.model.params).multiple, self.device)
+        wanted = wants(self.model.builder, self.model.params)
+        of_one = bytes_per_pixel if wanted.dims == 2 else bytes_per_voxel
+        self._pixel_bytes = of_one(network, wanted.multiple, self.device)
         with self.ledger.alone():
             made_by = self._made_by(weights)
             plan = self.ledger.plan(made_by) if self.outputs.exist else None
@@ -115,20 +121,21 @@ class Prediction:
             if plan is None or backend is None:
                 memory_gb = self.attempt.job.spec.resources.memory_gb
                 fit = fit_for(network, self.model.builder, self.model.params, self.device, memory_gb)
+                cut = self._cut(network, fit) if fit.dims == 3 else None
                 backend = self._fastest(network, fit)
-                if self.device.type == "cpu":
+                if cut is None and self.device.type == "cpu":
                     fit = memory.fitted(fit, self.sides, self._left(network), self._pixel_bytes, backend)
-                plan = self._begin(made_by, backend.name, fit)
+                plan = self._begin(made_by, backend.name, cut.fit if cut else fit, cut)
             images = self.outputs.open()
-        fit = Fit(plan.multiple, plan.halo, plan.largest)
-        self._say_how(fit)
+        fit = Fit(plan.multiple, plan.halo, plan.largest, plan.dims)
+        self._say_how(fit, plan)
         return plan, Segmenter(self.model, backend, fit, probabilities=self.task.probabilities), images
 
     def _as_before(self, plan: Plan, network: nn.Module) -> backends.Backend | None:
         """What an earlier attempt computed with, so that the rest comes out as if it had gone on."""
         if plan.backend == backends.Torch.name:
             return backends.Torch(network, self.device)
-        found = backends.openvino(network, plan.multiple)
+        found = backends.openvino(network, plan.multiple, plan.dims)
         if isinstance(found, str) and self.task.shared:
             raise Invalid(f"The other jobs compute with OpenVINO, which does not compute here, since {found}.")
         if isinstance(found, str):
@@ -140,9 +147,14 @@ class Prediction:
         large = len(self.scope) * math.prod(self.sides) >= PROBED_PIXELS
         if self.device.type != "cpu" or not large or not Settings.load().openvino:
             return backends.Torch(network, self.device)
-        backend, why = backends.faster(network, fit.multiple, self.device)
+        backend, why = backends.faster(network, fit.multiple, self.device, fit.dims)
         self.attempt.note(why)
         return backend
+
+    def _cut(self, network: nn.Module, fit: Fit) -> slabs.Cut:
+        """The slabs of a 3-D network, as thick as suits the memory."""
+        memory_gb = self.attempt.job.spec.resources.memory_gb
+        return slabs.cut_for(network, self.volume, self.scope, fit, self.device, memory_gb, self._found_bytes)
 
     def _left(self, network: nn.Module) -> float:
         """Of the memory, for the layers."""
@@ -150,21 +162,30 @@ class Prediction:
         return memory.left(self._held, weights, self.attempt.job.spec.resources.memory_gb)
 
     @property
+    def _found_bytes(self) -> int:
+        return 2 + (len(self.model.classes) if self.task.probabilities else 0)
+
+    @property
     def _held(self) -> float:
         read = self.reader.channels * self.volume.dtype.itemsize
-        found = 2 + (len(self.model.classes) if self.task.probabilities else 0)
-        return memory.held(self.sides, read, found, self.ahead) + self.reader.kept_bytes
+        return memory.held(self.sides, read, self._found_bytes, self.ahead) + self.reader.kept_bytes
 
-    def _begin(self, made_by: str, backend: str, fit: Fit) -> Plan:
+    def _begin(self, made_by: str, backend: str, fit: Fit, by_slabs: slabs.Cut | None) -> Plan:
         """Empty volumes, and a plan."""
         self.outputs.create(self.attempt.job.name)
-        band = bands.slices_of_band(self.sides)
+        band = by_slabs.band if by_slabs else bands.slices_of_band(self.sides)
         at_once = BATCH_PIXELS["cpu" if self.device.type == "cpu" else "cuda"]
         batch = max(1, min(band, at_once // math.prod(self.sides), fit.pixels // math.prod(self.sides)))
-        cut = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest}
+        cut: dict[str, Any] = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest, "dims": fit.dims}
+        if by_slabs:
+            batch, cut = 1, cut | {"computed": by_slabs.computed}
         plan = Plan(made_by=made_by, backend=backend, batch=batch, band=band, **cut)
         self.ledger.begin(plan)
         return plan
+
+    def useful(self, plan: Plan) -> float | None:
+        """Of all voxels that are computed, the share of those that are asked for; None where nothing is twice."""
+        return len(self.scope) * math.prod(self.sides) / plan.computed if plan.computed else None
 
     def _made_by(self, weights: Path) -> str:
         """One text for all that decides what comes out, but for the slices: of those others may be done later."""
@@ -173,8 +194,10 @@ class Prediction:
         digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "3")).encode())
         return digest.hexdigest()
 
-    def _say_how(self, fit: Fit) -> None:
-        if fit.halo is None:
+    def _say_how(self, fit: Fit, plan: Plan) -> None:
+        if plan.dims == 3:
+            self.attempt.note(slabs.in_words(plan.band, fit, len(self.scope), self.useful(plan)))
+        elif fit.halo is None:
             how = "in one piece" if fit.whole(tuple(self.sides)) else "in tiles that are blended, not exactly"
             self.attempt.note(f"A pixel sees the whole slice in this network: slices are computed {how}")
         elif not fit.whole(tuple(self.sides)):
@@ -201,42 +224,11 @@ class Prediction:
             flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
         except (MemoryError, RuntimeError) as error:
             if machine.is_out_of_memory(error):
-                raise memory.too_large(self.sides, self._held) from error
+                in_slabs = self.plan.dims == 3
+                raise (slabs.too_large() if in_slabs else memory.too_large(self.sides, self._held)) from error
             raise
         if any(z not in self.tally.uncertainty for z in self.mine):
-            raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
-
-    def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
-        found: list[Found] = []
-        at = 0
-        while at < len(zs):
-            if (one := self._segmented(raw_BCYX[at : at + self.plan.batch])) is None:
-                continue  # less of it, now
-            found.append(one)
-            at += len(one.values_BYX)
-            self.pace.step(len(one.values_BYX))
-            if self.pace.every("progress", SAY_S):
-                self._say()
-        if len(found) == 1:
-            return found[0], self.reader.alone(raw_BCYX[0])
-        shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
-        pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
-        values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return Found(values, unsure, np.concatenate(shares) if shares else None), self.reader.alone(raw_BCYX[0])
-
-    def _segmented(self, raw_BCYX: NDArray[Any]) -> Found | None:
-        """Of these slices; None where that was too much at once, so that it is less the next time."""
-        try:
-            return self.segmenter(raw_BCYX)
-        except (MemoryError, RuntimeError) as error:
-            if not machine.is_out_of_memory(error):
-                raise
-        self.segmenter.backend.let_go()
-        self.plan, words = memory.less(self.plan, self.sides, self._pixel_bytes)
-        self.segmenter.fit = Fit(self.plan.multiple, self.plan.halo, self.plan.largest)
-        self.ledger.keep_to(self.plan)
-        self.attempt.note(words)
-        return None
+            raise Stopped(self._how_far())
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made
@@ -258,9 +250,6 @@ class Prediction:
         path = picture.preview(self.attempt.path, z, raw_YX, values_YX, self.model.classes)
         self.attempt.emit("picture", z=z, path=path, done=self.tally.done, total=len(self.scope))
 
-    def _say(self) -> None:
-        self.attempt.progress(min(self.pace.done, len(self.scope)), len(self.scope), "slice", eta_s=self.pace.eta_s())
-
     # ------------------------------------------------------------ the end
 
     def finish(self) -> Result:
@@ -277,7 +266,9 @@ class Prediction:
         write_whole(self.attempt.path / "segmented.json", found.model_dump_json())
         shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
         self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
-        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": found.metrics, "outputs": self._shown()}
+        useful = self.useful(self.plan)
+        metrics = found.metrics | ({"useful_of_computed": round(useful, 4)} if useful else {})
+        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": metrics, "outputs": self._shown()}
         if self.task.trial:
             return Result(**about)
         first, *others = self.outputs.datasets(self.images, self.attempt.job)

@@ -8,5 +8,6 @@ checkpoint  to go on as if it had never stopped        atonce  networks that lea
 estimating  what it would take, by a few steps         foretelling  the same, said as it begins
 together  several processes, one training              inherit weights to begin with
 contrast  pairs of views in, an encoder out            patches   where the views are from
-pretrain  the same as a job
+pretrain  the same as a job                            blocks  a labelled volume, for networks in 3-D
+depth     what judges those, and is shown of them      cover   the blocks that it takes
 """

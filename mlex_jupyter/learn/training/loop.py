@@ -50,9 +50,10 @@ class Training(Learning):
         labelled, crops, params = self.labelled, self.crops, self.params
         slices = f"{len(labelled.zs)} labelled slice{'s' if len(labelled.zs) > 1 else ''}"
         note = self.follower.note
-        note(f"{slices} → {params.batch * params.steps_per_epoch} crops of {crops.side} × {crops.side} an epoch")
-        if crops.side != params.patch:
-            note(f"Crops of {params.patch} do not fit these slices and this network; {crops.side} is used")
+        note(f"{slices} → {params.batch * params.steps_per_epoch} crops of {crops.in_words()} an epoch")
+        if set(crops.sides) != {params.patch}:
+            used = crops.side if len(set(crops.sides)) == 1 else crops.in_words()
+            note(f"Crops of {params.patch} do not fit these slices and this network; {used} is used")
         note(f"{sum(crops.counts)} labelled pixels to train on, {self.judged_pixels} kept apart for validation")
         if not self.judged_pixels:
             note("There are too few labels to keep any apart: no Dice, and the newest weights count as the best")
@@ -78,7 +79,7 @@ class Training(Learning):
     def too_large(self) -> MlexError:
         """What would fit."""
         return MlexError(
-            f"One crop of {self.crops.side} × {self.crops.side} is more than the memory holds.",
+            f"One crop of {self.crops.in_words()} is more than the memory holds.",
             hint=f"Train with a patch of {self.crops.side // 2}, or fewer base_channels.",
         )
 
@@ -128,10 +129,12 @@ class Training(Learning):
         """How good the mean of the weights is; what the others think of theirs does not count."""
         if not self.together.leads:
             return judge.Judgement.none(len(self.labelled.classes))
-        return judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights)
+        return judge.judge(self.state.mean, self.labelled, self.fit, self.device, self.weights, self.crops.blocks)
 
     def draw(self) -> tuple[bytes, dict[str, JsonValue]]:
         """The same slice each time, labels and prediction side by side."""
         z = judge.shown(self.labelled)
-        found = judge.values(self.state.mean, self.labelled, z, self.fit, self.device)
+        seen = judge.around(self.labelled, z)
+        how = (self.fit, self.device, self.crops.blocks, seen)
+        (found,) = judge.values(self.state.mean, self.labelled, range(z, z + 1), *how)
         return judge.picture(self.labelled, z, found), {"z": z}

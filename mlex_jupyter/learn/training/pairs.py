@@ -18,7 +18,7 @@ from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.models import Wants
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.prediction.tiles import padded
-from mlex_jupyter.learn.training.patches import apart
+from mlex_jupyter.learn.training.patches import apart, check_flat
 from mlex_jupyter.types import Preprocessing
 
 HIDDEN = 0.03
@@ -43,6 +43,7 @@ class Pairs:
     """The slices of a volume, and of what they shall become."""
 
     def __init__(self, volume: Volume, target: Volume | None, wanted: Wants, params: TrainParams) -> None:
+        check_flat(wanted)
         self.volume, self.target, self.wanted, self.params = volume, target, wanted, params
         depth, channels, rows, columns = volume.shape_ZCYX
         if channels != 1 or (target is not None and target.shape_ZCYX != volume.shape_ZCYX):

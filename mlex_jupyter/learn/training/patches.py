@@ -33,6 +33,7 @@ class Patches:
     """What an encoder learns from."""
 
     def __init__(self, volume: Volume, wanted: Wants, params: PretrainParams) -> None:
+        check_flat(wanted)
         self.volume, self.wanted, self.params = volume, wanted, params
         depth, _, rows, columns = volume.shape_ZCYX
         shortest, multiple = min(rows, columns), wanted.multiple
@@ -91,6 +92,15 @@ class Patches:
             self._kept = {kept: image for kept, image in self._kept.items() if kept in wanted}
             self._kept[z] = grey.seen(self.volume, z, self.preprocessing, self.wanted.neighbours)
         return self._kept[z]
+
+
+def check_flat(wanted: Wants) -> None:
+    """Refuse what sees blocks of slices."""
+    if wanted.dims == 3:
+        raise Invalid(
+            "A network that sees blocks of slices learns classes for voxels, and nothing else.",
+            hint="Choose a 2-D network for this, as unet, or unet25d, which sees a few slices beside.",
+        )
 
 
 def apart(depth: int, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -111,7 +111,8 @@ class Learning(abc.ABC):
 
     def _fresh(self) -> State:
         torch.manual_seed(self.params.seed)
-        network = self.network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        dims = contract(find_builder(self.course.builder)).dims
+        network = machine.laid_out(self.network(), dims, self.device)
         self.together.same_everywhere(network.state_dict().values())
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
@@ -205,7 +206,7 @@ class Learning(abc.ABC):
             self._smaller_pieces(len(batch[0]))
 
     def _learn_from_piece(self, images: np.ndarray, *targets: np.ndarray, weight: float) -> float:
-        images_B = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        images_B = machine.on(self.device, torch.from_numpy(images))
         targets_B = [torch.from_numpy(each).to(self.device) for each in targets]
         with machine.fast_math(self.device):
             made_B = self.state.network(images_B)

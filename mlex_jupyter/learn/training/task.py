@@ -89,7 +89,8 @@ def finish(attempt: Attempt, training: Training) -> Result:
         weights="weights.safetensors",
     )
     write_whole(path / "model.json", trained.model_dump_json(indent=2))
-    judge.write_labelled_slices(path, training.state.load_best(), labelled, training.fit, training.device)
+    best, blocks = training.state.load_best(), training.crops.blocks
+    judge.write_labelled_slices(path, best, labelled, training.fit, training.device, blocks)
     kept_apart = f", with a Dice of {standing.best:.3f} on the labelled pixels kept apart"
     attempt.note(f"The weights of epoch {standing.best_epoch} are kept{kept_apart if training.judged_pixels else ''}")
     outputs = _outputs(attempt.job, len(labelled.zs))

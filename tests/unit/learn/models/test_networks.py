@@ -270,4 +270,5 @@ def test_each_architecture_is_here() -> None:
 
     own = {entry.value for entry in entry_points("mlex.models").values() if entry.value.startswith("mlex_jupyter")}
     elsewhere = {"mlex_jupyter.learn.models.forest:forest", "mlex_jupyter.learn.models.unet:unet25d"}
+    elsewhere |= {"mlex_jupyter.learn.models.unet:unet3d", DLSIA + "tunet3d"}
     assert own == {where for where, _ in SETTINGS} | elsewhere, "which have tests of their own"
