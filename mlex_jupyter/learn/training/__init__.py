@@ -5,4 +5,5 @@ labelled  slices, labels, what is kept apart           crops   what is shown, on
 state     network, mean, best, optimizer               judge   how good it is, at the end of each epoch
 checkpoint  to go on as if it had never stopped        atonce  networks that learn without steps
 together  several processes, one training              inherit weights to begin with
+optimizer how a step is taken
 """

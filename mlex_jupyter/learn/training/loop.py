@@ -9,6 +9,7 @@ Axes: B batch, C channel or class, H row, W column.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,16 @@ from mlex_jupyter.learn.training.checkpoint import Standing
 from mlex_jupyter.learn.training.crops import Crops
 from mlex_jupyter.learn.training.inherit import inherit
 from mlex_jupyter.learn.training.labelled import Labelled
+from mlex_jupyter.learn.training.optimizer import Muon
 from mlex_jupyter.learn.training.state import State
 from mlex_jupyter.learn.training.together import Together, mixes_batches
 from mlex_jupyter.types import Params
 
 CHECKPOINT_S = 20.0
+RISE = 5
+"""So many steps lead up to the highest rate, in short trainings fewer."""
+YOUNG, SEEN = 100, 2
+"""So long do weights change so fast that statistics fall behind; they are taken anew over as many batches."""
 METRICS_S, PROGRESS_S = 0.1, 1.0
 UNLABELLED = -100
 """What torch's losses leave out; 255 as bytes."""
@@ -122,10 +128,7 @@ class Training:
             self.follower.note(f"It begins with weights that are there: {fitting} of {total} tensors fit")
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.together.same_everywhere(network.state_dict().values())
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
-        )
-        return State(network, optimizer)
+        return State(network, Muon(network, self.params.learning_rate, self.params.weight_decay))
 
     def _say_what(self) -> None:
         labelled, crops, params = self.labelled, self.crops, self.params
@@ -186,8 +189,9 @@ class Training:
     def _step(self, images: np.ndarray, targets: np.ndarray) -> None:
         network, optimizer = self.state.network, self.state.optimizer
         network.train()
+        now = self.params.learning_rate * rate(self.params.schedule, self.standing.step, self.total)
         for group in optimizer.param_groups:
-            group["lr"] = self.params.learning_rate * rate(self.params.schedule, self.standing.step, self.total)
+            group["lr"] = now * group["share"]
         weight = float(self.weights[targets[targets != 255]].sum())
         weight, stopping = self.together.total(weight, float(self.follower.stopping))
         if stopping:
@@ -269,6 +273,8 @@ class Training:
 
     def _end_of_epoch(self) -> None:
         epoch = self.standing.epoch + 1
+        if self.standing.step <= YOUNG and self.together.leads:
+            self.state.take_statistics(self._lately())
         loss = self.standing.loss_sum / self.params.steps_per_epoch
         self.standing = self._moved(epoch=epoch, loss_sum=0.0)
         dice = None
@@ -279,6 +285,12 @@ class Training:
         self._picture(epoch, dice)
         self._checkpoint()
         self._progress()
+
+    def _lately(self) -> Iterator[Tensor]:
+        """The images of the last batches."""
+        for step in range(max(0, self.standing.step - SEEN), self.standing.step):
+            images, _ = self.crops.batch(step, range(self.params.batch))
+            yield torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
 
     def _keep_newest(self, epoch: int, loss: float) -> None:
         """With nothing to judge by, no epoch can be called the best."""
@@ -338,8 +350,8 @@ class Training:
 
 
 def rate(schedule: str, step: int, total: int) -> float:
-    """The share of the highest rate: up in the first tenth, then level, or along a cosine to nearly nothing."""
-    rise = max(1, total // 10)
+    """The share of the highest rate: up in a few steps, then level, or along a cosine to nearly nothing."""
+    rise = min(RISE, max(1, total // 10))
     if step < rise:
         return (step + 1) / rise
     if schedule == "level":

@@ -20,6 +20,7 @@ from mlex_jupyter.learn.training import judge
 from mlex_jupyter.learn.training.atonce import training_for
 from mlex_jupyter.learn.training.labelled import Labelled
 from mlex_jupyter.learn.training.loop import Course, Halted, Training
+from mlex_jupyter.learn.training.optimizer import Muon
 from mlex_jupyter.learn.training.together import Together, together
 from mlex_jupyter.types import JobFile, Output, Result, Trained, TrainTask
 
@@ -58,7 +59,7 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
 def _identity(job: JobFile) -> str:
     assert isinstance(job.spec.task, TrainTask) and job.data and job.labels and job.architecture
     start = job.model.source if job.model else None
-    parts = (job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri, start)
+    parts = (Muon.__name__, job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri, start)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
