@@ -59,7 +59,14 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
 def _identity(job: JobFile) -> str:
     assert isinstance(job.spec.task, TrainTask) and job.data and job.labels and job.architecture
     start = job.model.source if job.model else None
-    parts = (Muon.__name__, job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri, start)
+    parts = (
+        Muon.__name__,
+        job.architecture.builder,
+        sorted(job.spec.task.params.items()),
+        job.data.id,
+        job.labels.uri,
+        start,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
