@@ -45,6 +45,8 @@ class Problem:
     truth: Bytes
     labels: Bytes
     texture: str
+    judged: tuple[int, ...] = ()
+    """The slices that judge, where they shall stay the same while labels change."""
 
     @classmethod
     def of(cls, texture: str, *, size: int = 192, slices: int = 24, seed: int = 7) -> Problem:
@@ -55,6 +57,8 @@ class Problem:
     @property
     def held_out(self) -> list[int]:
         """Slices that are neither labelled nor beside one that is, spread over the volume."""
+        if self.judged:
+            return list(self.judged)
         known = np.flatnonzero(self.labels.any(axis=(1, 2)))
         free = [z for z in range(len(self.volume)) if not known.size or np.abs(known - z).min() >= 2]
         return [free[int(at)] for at in np.linspace(0, len(free) - 1, min(HELD_OUT, len(free)))]
@@ -107,6 +111,8 @@ class Watched:
     looks: list[Look] = field(default_factory=list)
     begun: float = field(default_factory=time.process_time)
     aside: float = 0.0
+    network: nn.Module | None = None
+    """With the weights of the last look, where they are ours."""
 
     def look(self, how: Callable[[], tuple[float, float]]) -> None:
         """One more."""
@@ -146,12 +152,16 @@ def our_params(**given: Any) -> Params:
     return complete_params(of_entry_point(find(NETWORK)), {**SMALL, "patch": PATCH, "batch": BATCH, **given})
 
 
+def as_volume(problem: Problem) -> Volume:
+    """The sample as a training reads it."""
+    return Volume(problem.volume, uri="a sample", reader="array")
+
+
 def our_training(problem: Problem, follower: Quiet, **given: Any) -> Training:
     """Ours, before its first step."""
     params = our_params(**given)
     seed = int(str(params["seed"]))
-    volume = Volume(problem.volume, uri="a sample", reader="array")
-    labelled = Labelled(volume, problem.painted(), wanted=wants(BUILDER, params), validation=0.2, seed=seed)
+    labelled = Labelled(as_volume(problem), problem.painted(), wanted=wants(BUILDER, params), validation=0.2, seed=seed)
     return Training(Course(BUILDER, NETWORK, params), labelled, follower)
 
 
@@ -174,6 +184,7 @@ def ours(problem: Problem, *, enough: float = 2.0, **given: Any) -> Watched:
     follower.told = lambda: watched.look(see)
     with contextlib.suppress(Enough):
         training.run()
+    watched.network = training.state.load_best()
     return watched
 
 
