@@ -85,7 +85,7 @@ $(MADE)/venv:
 $(MADE)/env: $(MADE)/venv pyproject.toml constraints.txt $(wildcard server_extension/jupyter-config/*/*.json)
 	@echo "· Python packages (some minutes the first time)"
 	@rm -rf $(LINK)
-	@SKIP_JUPYTER_BUILDER=1 pip install -qq -c constraints.txt -e '.[lab,learn,openvino,dlsia,postgres,tiff,hdf5,s3,tiled]' --group dev
+	@SKIP_JUPYTER_BUILDER=1 pip install -qq -c constraints.txt -e '.[lab,learn,openvino,tune,dlsia,postgres,tiff,hdf5,s3,tiled]' --group dev
 	@pip install -qq -c constraints.txt --no-deps dlsia qlty
 	@tools/setup.sh quiet-lab
 	@touch $@

@@ -8,6 +8,7 @@ one of the parts underneath, and says clearly what is wrong. The methods stand i
 from __future__ import annotations
 
 from mlex_jupyter.facade.data import DataVerbs
+from mlex_jupyter.facade.estimates import EstimateVerbs
 from mlex_jupyter.facade.experiments import ExperimentVerbs
 from mlex_jupyter.facade.ingest import IngestVerbs
 from mlex_jupyter.facade.jobs import JobVerbs
@@ -15,6 +16,7 @@ from mlex_jupyter.facade.labels import LabelVerbs
 from mlex_jupyter.facade.predictions import PredictionVerbs
 from mlex_jupyter.facade.rules import RuleVerbs
 from mlex_jupyter.facade.system import SystemVerbs
+from mlex_jupyter.facade.tunings import TuningVerbs
 from mlex_jupyter.facade.uploads import UploadVerbs
 from mlex_jupyter.facade.zoo import ZooVerbs
 
@@ -24,11 +26,13 @@ class Mlex(
     UploadVerbs,
     LabelVerbs,
     PredictionVerbs,
+    EstimateVerbs,
     ZooVerbs,
     IngestVerbs,
     JobVerbs,
     RuleVerbs,
     ExperimentVerbs,
+    TuningVerbs,
     SystemVerbs,
 ):
     """The engine of one home, for one actor."""

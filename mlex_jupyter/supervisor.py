@@ -22,6 +22,8 @@ from mlex_jupyter.jobs.firing import Firing, pending
 from mlex_jupyter.jobs.lifecycle import Lifecycle
 from mlex_jupyter.jobs.reign import Reign, Superseded
 from mlex_jupyter.jobs.tracking import unfinished
+from mlex_jupyter.jobs.tuner import Tuner
+from mlex_jupyter.jobs.tunings import under_way
 from mlex_jupyter.labels import Labels
 from mlex_jupyter.settings import Settings
 from mlex_jupyter.store import EPOCH, Store, next_epoch
@@ -101,12 +103,14 @@ async def _reign(store: Store, settings: Settings, targets: Targets, stop: async
     reign = Reign(store, await store.write(next_epoch))
     lifecycle = Lifecycle(reign, settings, targets, Catalog(store, settings))
     firing = Firing(reign, partial(_jobs_of, store, settings))
+    tuner = Tuner(reign)
     retention = Retention(reign, settings)
     last_busy = time.monotonic()
     idle = False
     while not stop.is_set() and not idle:
         try:
             busy = await lifecycle.look()
+            busy = await tuner.look() or busy
             if await firing.look() or busy:
                 last_busy = time.monotonic()
             await retention.look()
@@ -120,6 +124,7 @@ async def _reign(store: Store, settings: Settings, targets: Targets, stop: async
         idle = time.monotonic() - last_busy > settings.idle_s
     with contextlib.suppress(Superseded, Unavailable):  # it is looked at again, then
         await firing.rest()
+    await tuner.rest()
     return idle
 
 
@@ -145,10 +150,10 @@ def main(lock: int) -> None:
 
 
 def has_work(settings: Settings) -> bool:
-    """Whether any job has not ended, or a rule has something to look at."""
+    """Whether any job has not ended, a tuning is under way, or a rule has something to look at."""
     store = Store.open(settings)
     try:
-        return bool(store.read_now(unfinished)) or store.read_now(pending)
+        return any(store.read_now(look) for look in (unfinished, under_way, pending))
     finally:
         store.close()
 

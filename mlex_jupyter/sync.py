@@ -23,7 +23,7 @@ from mlex_jupyter.faces.outline import functions
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
     from mlex_jupyter.faces.watch import Teller
-    from mlex_jupyter.types import Code, Job
+    from mlex_jupyter.types import Code
     from mlex_jupyter.verbs import Verb
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ T = TypeVar("T")
 ERRORS = ("MlexError", "NotFound", "Invalid", "Conflict", "Forbidden", "Unavailable", "TargetError")
 TYPES = (
     "Architecture, Check, ClassInfo, DataOrder, Dataset, Event, Facets, Job, JobSpec, JobState, LabelSet, Lineage, "
-    "Model, Output, PredictTask, Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, ZooEntry"
+    "Model, Output, PredictTask, PretrainTask, Problem, Progress, Resources, RunTask, TargetInfo, TrainTask, Why, "
+    "ZooEntry"
 )
 OTHERS = {
     "use": "sync",
@@ -177,11 +178,12 @@ def call(
     verb: Verb,
     arguments: Mapping[str, Any],
     tell: Callable[[], Teller],
-    begun: Callable[[Job], None] | None = None,
+    begun: Callable[[Any], None] | None = None,
     here: Engine | None = None,
 ) -> Any:
-    """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
-    from mlex_jupyter.faces.watch import waiting
+    """Do what a verb says. Where it waits, `begun` hears of the jobs first, and an interrupt leaves the job alone."""
+    from mlex_jupyter.faces.watch import following, waiting
+    from mlex_jupyter.types import Leaderboard
 
     here = here or engine()
     arguments = dict(arguments)
@@ -196,7 +198,11 @@ def call(
         return shown(_heard(here, found, tell))
     result = here.run(found)
     if begun:
-        begun(result)
+        begun(shown(result))
+    if isinstance(result, list):
+        return shown([waiting(here, job, tell) for job in result])
+    if isinstance(result, Leaderboard):
+        return following(here, result, tell)
     return waiting(here, result, tell)
 
 

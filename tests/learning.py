@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,14 @@ def start(folder: JobFolder, number: int = 1, **environment: str) -> subprocess.
 def run(folder: JobFolder, number: int = 1, **environment: str) -> int:
     """Run it to its end."""
     return start(folder, number, **environment).wait(150)
+
+
+def until(there: Callable[[], object], folder: JobFolder, process: subprocess.Popen[bytes]) -> None:
+    """Wait for something that a running job does; its log says why it did not."""
+    deadline = time.monotonic() + 90
+    while not there():
+        assert time.monotonic() < deadline and process.poll() is None, folder.log.read_text()
+        time.sleep(0.05)
 
 
 def events(folder: JobFolder, kind: str) -> list[dict[str, Any]]:

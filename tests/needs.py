@@ -69,6 +69,7 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "lab": lambda: _module("jupyterlab", "ipykernel", "nbclient"),
     "mount": _mount,
     "node": lambda: None if shutil.which("node") else "no node on the PATH",
+    "optuna": lambda: _module("optuna"),
     "postgres": _postgres,
     "s3": lambda: _module("obstore") or _service("moto_server"),
     "sshfs": _sshfs,

@@ -21,6 +21,8 @@ export interface Asks {
 export interface Pages {
   openRun(run: string): void;
   openRunMenu(job: Job, x: number, y: number): void;
+  openViewer(data: string): void;
+  openTrain(): void;
 }
 
 export class Actions {
@@ -40,6 +42,23 @@ export class Actions {
   openRunMenu(job: Job, x: number, y: number): void {
     this.screen.set({ run: job.id });
     this.pages.openRunMenu(job, x, y);
+  }
+
+  /** Look at a dataset, and paint on it. */
+  openViewer(data: string): void {
+    this.pickData(data);
+    this.pages.openViewer(data);
+  }
+
+  /** Have the form ready for what was just painted. */
+  trainOn(data: string, labels: string): void {
+    this.screen.set({ data, labels });
+    this.pages.openTrain();
+  }
+
+  /** Ask a person for a word; null where there is none. */
+  ask(title: string, label: string, proposal: string, button: string): Promise<string | null> {
+    return this.asks.text(title, label, proposal, button);
   }
 
   async makeSample(): Promise<void> {
@@ -70,7 +89,7 @@ export class Actions {
     const model = entryKey(entry);
     const picked = (): boolean => this.screen.get().model === model;
     this.tell('models', null);
-    this.screen.set({ model, typed: {}, given: entry.kind === 'model' ? null : {} });
+    this.screen.set({ model, preset: null, typed: {}, given: entry.kind === 'model' ? null : {} });
     if (entry.kind === 'model') {
       try {
         const { params } = await this.server.model(entry.name, entry.version ?? null);

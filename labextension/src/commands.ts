@@ -6,7 +6,7 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Menu } from '@lumino/widgets';
 
 import type { Mlex } from './context';
-import { layersIcon } from './icons';
+import { brushIcon, layersIcon } from './icons';
 import { FINAL, RESUMABLE } from './words';
 
 export const CommandIDs = {
@@ -15,6 +15,7 @@ export const CommandIDs = {
   sample: 'mlex:make-sample',
   addData: 'mlex:add-data',
   openRun: 'mlex:open-run',
+  openViewer: 'mlex:open-viewer',
   predict: 'mlex:predict-run',
   publish: 'mlex:publish-run',
   resume: 'mlex:resume-run',
@@ -25,6 +26,7 @@ interface Shows {
   panel(): void;
   train(): void;
   run(run: string): void;
+  viewer(data: string): void;
 }
 
 export function addCommands({ commands }: JupyterFrontEnd, { actions, server }: Mlex, shows: Shows): void {
@@ -80,6 +82,12 @@ export function addCommands({ commands }: JupyterFrontEnd, { actions, server }: 
   commands.addCommand(CommandIDs.openRun, {
     label: 'Open run and log',
     execute: args => shows.run(String(args.run))
+  });
+  commands.addCommand(CommandIDs.openViewer, {
+    label: 'Look and paint',
+    icon: brushIcon,
+    isEnabled: args => typeof args.data === 'string',
+    execute: args => shows.viewer(String(args.data))
   });
   add(CommandIDs.predict, 'Predict', trained, job => actions.predictRun(job));
   add(CommandIDs.publish, 'Publish…', trained, job => actions.publish(job));

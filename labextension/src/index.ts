@@ -24,6 +24,7 @@ import { freshScreen } from './screen';
 import { Server } from './server';
 import { statusItem } from './status';
 import { jupyterTransport } from './transport';
+import { ViewerPage } from './viewer/page';
 
 /** The server as every part of the page sees it, and what a person can do there. */
 const IMlex = new Token<Mlex>('@mlex/jupyterlab:IMlex', 'The MLEx server of this page.');
@@ -39,7 +40,9 @@ const engine: JupyterFrontEndPlugin<Mlex> = {
     const screen = freshScreen();
     const actions = new Actions(server, screen, jupyterAsks, {
       openRun: run => void app.commands.execute(CommandIDs.openRun, { run }),
-      openRunMenu: (job, x, y) => openRunMenu(app, job, x, y)
+      openRunMenu: (job, x, y) => openRunMenu(app, job, x, y),
+      openViewer: data => void app.commands.execute(CommandIDs.openViewer, { data }),
+      openTrain: () => void app.commands.execute(CommandIDs.train)
     });
     const mlex = { server, screen, actions };
     notifyOfEnds(mlex);
@@ -69,6 +72,7 @@ const panel: JupyterFrontEndPlugin<void> = {
     restorer?.add(side, side.id);
 
     const pages = new WidgetTracker<RunPage>({ namespace: 'mlex-run' });
+    const viewers = new WidgetTracker<ViewerPage>({ namespace: 'mlex-view' });
     const showPanel = (): void => app.shell.activateById(side.id);
     addCommands(app, mlex, {
       panel: showPanel,
@@ -83,7 +87,20 @@ const panel: JupyterFrontEndPlugin<void> = {
           void pages.add(page);
         }
         app.shell.activateById(page.id);
+      },
+      viewer: data => {
+        const page = viewers.find(each => each.data === data) ?? new ViewerPage(mlex, data);
+        if (!page.isAttached) {
+          app.shell.add(page, 'main');
+          void viewers.add(page);
+        }
+        app.shell.activateById(page.id);
       }
+    });
+    void restorer?.restore(viewers, {
+      command: CommandIDs.openViewer,
+      args: ({ data }) => ({ data }),
+      name: ({ data }) => data
     });
     void restorer?.restore(pages, {
       command: CommandIDs.openRun,

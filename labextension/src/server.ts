@@ -261,7 +261,7 @@ export class Server {
 
   private watchRunning(jobs: readonly Job[]): void {
     jobs
-      .filter(job => job.state === 'running' && job.spec.task.kind === 'train')
+      .filter(job => job.state === 'running' && ['train', 'pretrain'].includes(job.spec.task.kind))
       .forEach(job => this.watch(job.id));
   }
 
@@ -314,7 +314,8 @@ export class Server {
     }
   }
 
-  private readonly client: Client;
+  /** For what is asked for one place on the screen alone: slices, strokes. */
+  readonly client: Client;
   private readonly histories: Histories;
   private readonly stream: SharedStream;
   private readonly lists = {

@@ -64,7 +64,7 @@ function setUp(): Scene {
     server,
     screen,
     { text: never, yes: never },
-    { openRun: never, openRunMenu: never }
+    { openRun: never, openRunMenu: never, openViewer: never, openTrain: never }
   );
   return { actions, screen, submitted, models };
 }

@@ -17,7 +17,7 @@ from mlex_jupyter.catalog.nodes import nodes_of
 from mlex_jupyter.errors import Invalid, NotFound, nearest
 from mlex_jupyter.store import Store
 from mlex_jupyter.store.tables import Row, datasets, edges, forgotten, jobs, labels, meta, models
-from mlex_jupyter.types import Dataset, JobFile, LabelSet, Lineage, LineageEdge, LineageNode, Model
+from mlex_jupyter.types import Dataset, EstimateTask, JobFile, LabelSet, Lineage, LineageEdge, LineageNode, Model
 
 Parents = Mapping[str, str]
 """Ids, each with a few words."""
@@ -55,7 +55,9 @@ def of_model(model: Model) -> Parents:
 
 
 def of_job(job: JobFile) -> Parents:
-    """What a run works on."""
+    """What a run works on; one that only measures makes nothing of it."""
+    if isinstance(job.spec.task, EstimateTask):
+        return {}
     parents = {job.data.id: ""} if job.data else {}
     if job.labels:
         parents[job.labels.id] = f"v{job.labels.version}"

@@ -61,8 +61,8 @@ def _model(row: Row, user: str) -> LineageNode:
 
 def _job(row: Row) -> LineageNode:
     task = row.file["spec"]["task"]
-    what = {"train": task.get("model"), "predict": task.get("model"), "run": " ".join(task.get("argv", ()))}
-    says = f"{task['kind']} {what.get(task['kind']) or ''}".strip()
+    what = " ".join(task.get("argv", ())) if task["kind"] == "run" else task.get("model")
+    says = f"{task['kind']} {what or ''}".strip()
     return LineageNode(
         id=row.id, kind="run", name=row.name, says=f"{says[:60]}, {row.state}", created=_when(row.submitted)
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mlex_jupyter.data.frames import HALF
 from mlex_jupyter.data.shelf import Key, stamp_of
 
-SLICES = ("picture", "plane")
+SLICES = ("picture", "plane", "raster")
 QUICK_S = 0.1
 KEPT_S = 5.0
 

@@ -38,25 +38,31 @@ def slice_png(
 
     Of several channels the first is shown. Only a slice is read, though across y or x that touches every chunk.
     """
-    if not 1 <= size <= LARGEST:
-        raise Invalid(f"A picture cannot have {size} pixels.", hint=f"Say a size from 1 to {LARGEST}.")
     with contextlib.closing(Shelf()) as own:
         shelf = shelf or own
-        volume = shelf.dataset(dataset)
-        place = _place(volume, dataset, axis, index)
-        level = _level(pyramid, volume, axis, size) if pyramid else 0
-        if pyramid and level:
-            coarse = shelf.path(str(pyramid / str(level)), SPACE)
-            values = _plane(coarse, axis, min(place >> level, _depth(coarse, axis) - 1), size)
-        else:
-            values = _plane(volume, axis, place, size)
+        values, place, level = shown_plane(dataset, axis, index, size, pyramid, shelf)
         if dataset.classes:
-            return _png(_colors(dataset.classes)[_as_labels(values)], size, smooth=False)
+            return _png(_colors(dataset.classes)[as_labels(values)], size, smooth=False)
         grey = _grey(values)
         if overlay is None:
             return _png(grey, size, smooth=True)
-        labels = _as_labels(_plane(shelf.path(overlay.uri, "zyx"), axis, place, size, 2**level))
+        labels = as_labels(_plane(shelf.path(overlay.uri, "zyx"), axis, place, size, 2**level))
         return _png(_over(grey, labels, overlay.classes), size, smooth=False)
+
+
+def shown_plane(
+    dataset: Dataset, axis: int, index: int | None, size: int, pyramid: Path | None, shelf: Shelf
+) -> tuple[NDArray[Any], int, int]:
+    """A slice as coarse as it is shown, its index, and the level of the pyramid that it is from."""
+    if not 1 <= size <= LARGEST:
+        raise Invalid(f"A picture cannot have {size} pixels.", hint=f"Say a size from 1 to {LARGEST}.")
+    volume = shelf.dataset(dataset)
+    place = _place(volume, dataset, axis, index)
+    level = _level(pyramid, volume, axis, size) if pyramid else 0
+    if not (pyramid and level):
+        return _plane(volume, axis, place, size), place, 0
+    coarse = shelf.path(str(pyramid / str(level)), SPACE)
+    return _plane(coarse, axis, min(place >> level, _depth(coarse, axis) - 1), size), place, level
 
 
 def whole_plane(
@@ -113,15 +119,26 @@ def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Grey from black to white between the percentiles; what is not a number is black."""
     import numpy as np
 
-    finite = values[np.isfinite(values)].astype(np.float64)
-    low, high = np.percentile(finite, CONTRAST_PERCENTILES) if finite.size else (0.0, 1.0)
-    if high <= low:  # next to nothing differs from the rest: then the extremes say more
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    low, high = contrast(values)
     scaled = (np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
     return np.asarray((np.clip(scaled, 0, 1) * 255).round(), np.uint8)
 
 
-def _as_labels(values: NDArray[Any]) -> NDArray[np.uint8]:
+def contrast(values: NDArray[Any]) -> tuple[float, float]:
+    """The values that are shown black and white."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, CONTRAST_PERCENTILES)
+    if high <= low:  # next to nothing differs from the rest: then the extremes say more
+        low, high = finite.min(), finite.max()
+    return float(low), float(high)
+
+
+def as_labels(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of classes; those that cannot be are the nearest that can."""
     import numpy as np
 
     return np.asarray(np.clip(values, 0, 255), np.uint8)

@@ -71,6 +71,14 @@ def picture(desk: Desk, asked: Any) -> Iterator[Done]:
     yield {}, slice_png(desk.dataset(asked), **cut, **beside, shelf=desk.shelf)
 
 
+def raster(desk: Desk, asked: Any) -> Iterator[Done]:
+    """A slice as numbers for a screen."""
+    from mlex_jupyter.data.raster import raster
+
+    pyramid = asked["pyramid"] and Path(asked["pyramid"])
+    yield raster(desk.dataset(asked), asked["axis"], asked["index"], asked["size"], pyramid, desk.shelf)
+
+
 def plane(desk: Desk, asked: Any) -> Iterator[Done]:
     """The values of one slice."""
     from mlex_jupyter.data.pictures import whole_plane
@@ -141,6 +149,7 @@ WORK: Mapping[str, Work] = {
     "pyramid": pyramid,
     "plane": plane,
     "quality": quality,
+    "raster": raster,
     "take_labels": take_labels,
 }
 

@@ -60,6 +60,14 @@ class Reading:
         asked["pyramid"] = str(pyramid) if pyramid else None
         return (await self._look(dataset.uri, asked)).data
 
+    async def raster(
+        self, dataset: Dataset, *, axis: int, index: int | None, size: int, pyramid: Path | None = None
+    ) -> Frame:
+        """A slice as numbers that a screen colours; what is said of them is in `said["found"]`."""
+        asked = {"do": "raster", "dataset": _json(dataset), "axis": axis, "index": index, "size": size}
+        asked["pyramid"] = str(pyramid) if pyramid else None
+        return await self._look(dataset.uri, asked)
+
     async def plane(self, dataset: Dataset, *, axis: int, index: int | None) -> Plane:
         """The values of a slice, as they are."""
         asked = {"do": "plane", "dataset": _json(dataset), "axis": axis, "index": index}

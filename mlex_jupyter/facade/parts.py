@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlex_jupyter.events import Events
     from mlex_jupyter.jobs import Jobs
     from mlex_jupyter.jobs.rules import Rules
+    from mlex_jupyter.jobs.tunings import Tunings
     from mlex_jupyter.labels import Labels
     from mlex_jupyter.settings import Settings
     from mlex_jupyter.store import Store
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlex_jupyter.zoo import Zoo
     from mlex_jupyter.zoo.architectures import Architectures
     from mlex_jupyter.zoo.exchange.entries import Entries
+    from mlex_jupyter.zoo.exchange.foreign import Foreigners
     from mlex_jupyter.zoo.exchange.packages import Packages
     from mlex_jupyter.zoo.sources import Sources
 
@@ -118,6 +120,13 @@ class Parts:
         return Packages(self.zoo, self.settings)
 
     @cached_property
+    def foreigners(self) -> Foreigners:
+        """Weights of other programs."""
+        from mlex_jupyter.zoo.exchange.foreign import Foreigners
+
+        return Foreigners(self.zoo, self.settings)
+
+    @cached_property
     def exchange_entries(self) -> Entries:
         """Entries of MLExchange."""
         from mlex_jupyter.zoo.exchange.entries import Entries
@@ -144,6 +153,13 @@ class Parts:
         from mlex_jupyter.jobs import Jobs
 
         return Jobs(self.store, self.settings, self.catalog, self.label_sets, self.zoo, self.all_targets)
+
+    @cached_property
+    def tuning_list(self) -> Tunings:
+        """Searches for the best parameters."""
+        from mlex_jupyter.jobs.tunings import Tunings
+
+        return Tunings(self.store, self.job_list)
 
     @cached_property
     def rule_list(self) -> Rules:

@@ -8,6 +8,7 @@ from mlex_jupyter.errors import Invalid
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.types import (
     Architecture,
+    Conversion,
     Entry,
     FitReport,
     Model,
@@ -209,6 +210,37 @@ class ZooVerbs(Parts):
         """Add the model of a bioimage.io package to the zoo, if its weights can be used without running anything."""
         self.check_place(path)
         return await self.packages.take(path, name)
+
+    @verb("POST", "/conversions", status=201, flags={"params": "p", "name": "o"})
+    async def convert(
+        self,
+        path: str,
+        *,
+        architecture: str,
+        class_names: tuple[str, ...],
+        params: Params = {},
+        preset: str | None = None,
+        grey_offset: float = 0.0,
+        grey_scale: float = 1.0,
+        name: str | None = None,
+    ) -> Conversion:
+        """Add the weights of a `.pt` file to the zoo: only its tensors are read, in a process apart; nothing runs."""
+        from mlex_jupyter.labels.classes import named_classes
+
+        self.check_place(path)
+        classes = named_classes(class_names, ())
+        made = await self.foreigners.take(
+            path,
+            name,
+            architecture=architecture,
+            params=params,
+            preset=preset,
+            classes=classes,
+            offset=grey_offset,
+            scale=grey_scale,
+        )
+        await self.tell_rules()
+        return made
 
     @verb("POST", "/packages/inspect")
     async def inspect_package(self, path: str) -> Package:

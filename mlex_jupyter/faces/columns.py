@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlex_jupyter.faces.cells import Column, field, from_where
-from mlex_jupyter.faces.words import plural, size, spans, words
+from mlex_jupyter.faces.words import STANDS, plural, size, spans, words
 from mlex_jupyter.types import Job, JobState
 
 
@@ -105,6 +105,17 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         field("Done", "done", right=True),
         Column("Best", lambda one: f"{one.best} (Dice {one.dice:.2f})" if one.best else ""),
         field("Last", "last", right=True),
+    ),
+    "Tuning": (
+        Column("State", lambda one: STANDS[one.state]),
+        field("Name", "name"),
+        Column("Trials", lambda one: f"{one.asked - one.running} of {one.trials}", right=True),
+        Column("At work", lambda one: one.running or "", right=True),
+        Column("Pruned", lambda one: one.pruned or "", right=True),
+        Column("Failed", lambda one: one.failed or "", right=True),
+        Column("Best", lambda one: f"{one.best} ({one.spec.metric} {one.value:.3g})" if one.best else ""),
+        field("Asked", "created", right=True),
+        field("Trouble", "message"),
     ),
     "Architecture": (
         field("Name", "name"),

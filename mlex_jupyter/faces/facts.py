@@ -6,8 +6,8 @@ from typing import Any
 
 from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.cells import Column, Lines, field, from_where
-from mlex_jupyter.faces.words import clock, plural, size, spans, task_words, words
-from mlex_jupyter.types import Architecture, Params
+from mlex_jupyter.faces.words import STANDS, clock, lasting, plural, size, spans, task_words, words
+from mlex_jupyter.types import Architecture, Measurement, Params, Tuning, Varied
 
 VERIFIED: dict[str, str] = {"noted": "✔ noted", "same": "✔ the same", "changed": "✖ changed", "running": "● running"}
 
@@ -16,6 +16,13 @@ def _sees(found: Architecture) -> str:
     if not found.finite_halo:
         return "the whole slice: tiles of large ones are blended"
     return f"{found.halo} pixels around each" if found.halo else ""
+
+
+def _without_labels(found: Architecture) -> str:
+    """The parameters of `mlex pretrain`, those of the network aside."""
+    form: Any = (found.pretrain_schema or {}).get("properties", {})
+    own = [f"{name}={words(about.get('default'))}" for name, about in form.items() if about["x-group"] == "training"]
+    return f"mlex pretrain {found.name}: {', '.join(own)}" if own else ""
 
 
 def _preset(name: str, params: Params) -> str:
@@ -27,6 +34,49 @@ def _verdict(report: Any) -> str:
         return f"{report.model} does not suit {report.data}."
     warned = any(check.level == "warn" for check in report.checks)
     return f"{report.model} {'can be used on' if warned else 'suits'} {report.data}."
+
+
+def varied(one: Varied) -> str:
+    """A parameter, and what it may be."""
+    if one.kind == "choice":
+        return f"{one.name}: {words(one.choices)}"
+    steps = ", by orders of magnitude" if one.log else f", in steps of {words(one.step)}" if one.step else ""
+    return f"{one.name}: {words(one.low)} to {words(one.high)}{steps}"
+
+
+def _a_step(found: Measurement) -> str:
+    by_steps = found.largest_batch is not None
+    return f"{found.step_s:.3g} s, measured on {found.measured}" if by_steps else "it learns all at once"
+
+
+def _an_epoch(found: Measurement) -> str:
+    if found.largest_batch is None:
+        return ""
+    steps = plural(found.steps_per_epoch, "step")
+    return f"{lasting(found.epoch_s)}: {steps}, and {found.epoch_end_s:.2g} s to judge"
+
+
+def _epochs(found: Measurement) -> str:
+    return f"{plural(found.epochs, 'epoch')}, and {found.start_s:.2g} s to begin"
+
+
+def _memory(found: Measurement) -> str:
+    over = "; taken in pieces, since the batch does not fit at once" if found.in_pieces else ""
+    return f"{found.memory_gb:.2g} of {found.memory_limit_gb:.3g} GB{over}"
+
+
+def _largest(found: Measurement, name: str, unit: str) -> str:
+    """What is asked for, and the largest that fits."""
+    most = getattr(found, f"largest_{name}")
+    how = "tried out" if name in found.tried else "worked out"
+    return "" if most is None else f"{getattr(found, name)} {unit}; up to {most} fit ({how})"
+
+
+def trials(found: Tuning) -> str:
+    """How many there are, and how they stand."""
+    stand = {"done": found.done, "pruned": found.pruned, "failed": found.failed, "at work": found.running}
+    told = ", ".join(f"{count} {state}" for state, count in stand.items() if count)
+    return f"{found.asked - found.running} of {found.trials}{f': {told}' if told else ''}"
 
 
 FACTS: dict[str, tuple[Column, ...]] = {
@@ -97,6 +147,34 @@ FACTS: dict[str, tuple[Column, ...]] = {
         field("version", "version"),
         Column("size", lambda found: size(found.nbytes)),
     ),
+    "Tuning": (
+        Column("tuning", lambda one: f"{one.name}, {STANDS[one.state]}"),
+        Column("of", lambda one: task_words(one.spec.task)),
+        Column("varied", lambda one: Lines(tuple(map(varied, one.space)))),
+        Column("trials", trials),
+        Column("best", lambda one: one.best and f"{one.best}, {one.spec.metric} {one.value:.3g}"),
+        field("trouble", "message"),
+        field("asked", "created"),
+    ),
+    "Estimate": (
+        Column("training", lambda found: f"{found.model} on {found.data}, at {found.target}"),
+        Column("on", lambda found: found.measurement.machine),
+        Column("a step", lambda found: _a_step(found.measurement)),
+        Column("an epoch", lambda found: _an_epoch(found.measurement)),
+        Column("in all", lambda found: f"about {lasting(found.measurement.total_s)}: {_epochs(found.measurement)}"),
+        Column("memory", lambda found: _memory(found.measurement)),
+        Column("batch", lambda found: _largest(found.measurement, "batch", "crops")),
+        Column("patch", lambda found: _largest(found.measurement, "patch", "pixels")),
+    ),
+    "Leaderboard": (
+        Column("tuning", lambda found: f"{found.tuning.name}, {STANDS[found.tuning.state]}"),
+        Column("of", lambda found: task_words(found.tuning.spec.task)),
+        Column("varied", lambda found: Lines(tuple(map(varied, found.tuning.space)))),
+        Column("trials", lambda found: trials(found.tuning)),
+        Column("left", lambda found: found.eta_s and f"about {clock(found.eta_s)}"),
+        Column("trouble", lambda found: found.tuning.message),
+        Column("keep the best", lambda found: found.publish),
+    ),
     "Architecture": (
         field("name", "name"),
         field("title", "title"),
@@ -105,6 +183,7 @@ FACTS: dict[str, tuple[Column, ...]] = {
         field("gives", "outputs"),
         Column("sees", _sees),
         Column("presets", lambda found: Lines(tuple(_preset(*one) for one in found.presets.items()))),
+        Column("without labels", _without_labels),
         Column("from", lambda found: f"{from_where(found)}, {found.builder}"),
     ),
     "Verification": (

@@ -1,7 +1,7 @@
 """What a verb's line may hold: the table of verbs as places for words and options.
 
 Positional parameters are words, keyword-only ones are options, the fields of a `Record` are options of their own, a
-mapping is `-p key=value` as often as wanted, and a `tuple` takes several words.
+mapping is `-p key=value` as often as wanted, and a `tuple` takes several words: `--data a b`, or `--data a --data b`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ def _slot(
         takes, item = Takes.PAIRS, inside[1]
     elif origin in (tuple, list):
         takes, item = Takes.MANY, inside[0]
+    elif several := _several(kind):
+        takes, item = Takes.MANY, several
     else:
         takes, item = Takes.ONE, kind
     return Slot(path, takes, item, default, required, positional, letter, about or ABOUT.get(path[-1], ""))
@@ -132,6 +134,13 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
+def _several(kind: Any) -> Any:
+    """Of one value or several of them, `str | tuple[str, ...]`, the type of one; else None."""
+    one, *others = typing.get_args(kind) if isinstance(kind, types.UnionType) else (None,)
+    several = [typing.get_args(other) for other in others if typing.get_origin(other) is tuple]
+    return one if several == [(one, ...)] else None
+
+
 # What an argument means, wherever it appears. The fields of Records bring their own descriptions.
 ABOUT = {
     "accept": "Take what lies there now for right.",
@@ -141,6 +150,7 @@ ABOUT = {
     "alias": "A word that stands for a version, as `champion`.",
     "architecture": "An architecture of the zoo.",
     "argv": "A script `my.py`, which is copied, or a command; no shell reads it. Its own options come after it.",
+    "at_once": "How many trials run at the same time, at most.",
     "axes": "One letter an axis, in order, as `zyx`.",
     "axis": "Across z, y or x: 0, 1 or 2.",
     "citation": "How to cite the model.",
@@ -149,7 +159,7 @@ ABOUT = {
     "count": "At most so many.",
     "data": "A dataset; `mlex data` lists them.",
     "description": "A few sentences about it.",
-    "do": "What kind of job: train, predict or run.",
+    "do": "What kind of job: train, pretrain, predict or run.",
     "dtype": "The type of the values, as `uint16`.",
     "enabled": "Whether it fires: yes or no.",
     "experiment": "A word that several runs share.",
@@ -161,6 +171,8 @@ ABOUT = {
     "following": "What goes beyond the file belongs to those that were announced after it.",
     "format": "`zarr`, `tiff` or `coco`; left out, by the path's ending.",
     "framework": "Only models of this framework, as `pytorch`.",
+    "grey_offset": "What was taken off the grey values before the network saw them.",
+    "grey_scale": "What they were divided by then.",
     "here": "Read it now and here, however large it is.",
     "index": "Which slice.",
     "key": "Your own id of this request: asked twice with one key, it is one job.",
@@ -172,14 +184,15 @@ ABOUT = {
     "mapping": "What becomes of a class that goes: `pore=grain`, or `pore=0` to unlabel it.",
     "match": "Only what has this name, with * and ?.",
     "meta": "A note, as `beamline=8.3.2`, as often as wanted.",
+    "metric": "What the best is by: `dice`, `iou` or `val_loss`, or what else trainings say of themselves.",
     "metrics": "A comparison, as `'dice>=0.9'`, as often as wanted.",
     "model": "A model or architecture; `mlex models` lists them.",
     "name": "Its name.",
     "note": "Why this version is kept.",
     "off": "Begin switched off, to be tried first.",
     "offset": "Where to begin; negative counts from the end.",
-    "on": "What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, "
-    "`dataset registered`, `labels saved` or `model published`.",
+    "on": "What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, "
+    "`job ended`, `dataset registered`, `labels saved` or `model published`.",
     "order": "newest, name or size.",
     "other": "Another version; left out, the newest.",
     "overwrite": "Replace what is there.",
@@ -195,6 +208,7 @@ ABOUT = {
     "pixel_unit": "The unit of the pixel size, as `um`.",
     "preset": "Parameters that go together, as `fast`, `balanced` or `best`; `-p` comes on top.",
     "probabilities": "Keep the probability of every class, too.",
+    "pruner": "`median`, `hyperband` or `none`: which trials are ended early, since others are better.",
     "query": "Words, or a name with * and ?.",
     "reader": "The reader that opens it, as `zarr`.",
     "refused": "Only those that were refused and wait.",
@@ -209,6 +223,8 @@ ABOUT = {
     "run": "A run, by id or name; `mlex jobs` lists them.",
     "runs": "Runs, by id or name.",
     "seen": "The version that you saw: changed since by somebody else, it is left alone, and you are told.",
+    "sampler": "`tpe`, which learns from the trials before, or `random`.",
+    "search_seed": "Another seed is another search; `-p seed=1` is that of the trainings.",
     "seed": "Another seed is another volume.",
     "since": "The id of an event: tell what came after it.",
     "size": "Height and width in pixels.",
@@ -229,7 +245,9 @@ ABOUT = {
     "timeout_s": "Give up waiting after so many seconds.",
     "title": "A title for people.",
     "trial": "Only look at what comes out: no dataset is made of it.",
+    "trials": "How many trainings there are to be.",
     "upload": "An upload, by its id.",
+    "vary": "What to vary: `depth=2:5`, `learning_rate=1e-4:1e-2:log`, `schedule=cosine,level` or `patch=auto`.",
     "version": "A version; left out, the newest.",
     "visibility": "`private` or `shared`.",
     "wait": "Wait until it has ended, and show how it goes.",

@@ -17,11 +17,13 @@ NOUNS = {
     "uploads": "Uploads",
     "labels": "Labels",
     "predictions": "Predictions",
+    "estimates": "Estimates",
     "zoo": "Models",
     "ingest": "Your own networks",
     "jobs": "Jobs",
     "rules": "Rules",
     "experiments": "Experiments",
+    "tunings": "Tunings",
     "system": "The system",
 }
 """The façade's modules, in the order in which `app.Mlex` takes them together, and how a person calls them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlex_jupyter.faces import qualities
 from mlex_jupyter.faces.ancestry import drawing, tree
+from mlex_jupyter.faces.boards import board
 from mlex_jupyter.faces.cells import COLOURS, Lines, field
 from mlex_jupyter.faces.columns import COLUMNS, NOTES, PARAMETERS
 from mlex_jupyter.faces.facts import FACTS
@@ -92,7 +93,9 @@ BELOW: dict[str, Callable[[Any], Grid | None]] = {
     "Architecture": parameters,
     "Comparison": comparison,
     "Entry": parameters,
+    "Estimate": lambda found: grid(found.checks),
     "FitReport": lambda report: grid(report.checks),
+    "Leaderboard": lambda found: board(found) if found.contenders else None,
     "ModelReport": lambda report: grid(report.checks),
     "Segmented": lambda found: grid(found.classes),
     "Tried": lambda tried: grid(tried.classes),

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from mlex_jupyter.faces.boards import live
 from mlex_jupyter.faces.grids import cut
 from mlex_jupyter.faces.words import clock, plain, state_word
-from mlex_jupyter.types import Event, Job, JobState
+from mlex_jupyter.types import Event, Job, JobState, Leaderboard
 
 if TYPE_CHECKING:
     from mlex_jupyter.app import Mlex
@@ -34,11 +35,11 @@ class Teller(Protocol):
 
 
 class StopWaiting(KeyboardInterrupt):
-    """Interrupted while waiting; the job goes on."""
+    """Interrupted while waiting; what was waited for goes on."""
 
-    def __init__(self, job: Job) -> None:
-        self.message = f"Stopped waiting; {job.name} goes on."
-        self.hint = f"Come back with `mlex wait {job.name}`, or end it with `mlex cancel {job.name}`."
+    def __init__(self, name: str, back: str = "wait", end: str = "cancel") -> None:
+        self.message = f"Stopped waiting; {name} goes on."
+        self.hint = f"Come back with `mlex {back} {name}`, or end it with `mlex {end} {name}`."
         super().__init__(f"{self.message} {self.hint}")
 
 
@@ -51,10 +52,35 @@ def waiting(engine: Engine, job: Job, tell: Callable[[], Teller], timeout_s: flo
                 return told
             teller.say(told.line, told.step)
     except KeyboardInterrupt:
-        raise StopWaiting(job) from None
+        raise StopWaiting(job.name) from None
     finally:
         teller.end()
     raise AssertionError("a wait ends with its job or an error")
+
+
+def following(engine: Engine, board: Leaderboard, tell: Callable[[], Teller]) -> Leaderboard:
+    """Wait for a tuning, its leaderboard before one's eyes; an interrupt says how to come back."""
+    teller, name, before = tell(), board.tuning.name, None
+    try:
+        for board in engine.iterate(_boards(engine.mlex, name)):
+            if (line := live(board)) != before:
+                teller.say(line, step=before is None or line.split("\n")[0] != before.split("\n")[0])
+                before = line
+    except KeyboardInterrupt:
+        raise StopWaiting(name, "leaderboard --wait", "tune-cancel") from None
+    finally:
+        teller.end()
+    return engine.run(engine.mlex.leaderboard(name, wait=True))  # a failure is an error
+
+
+async def _boards(mlex: Mlex, name: str) -> AsyncIterator[Leaderboard]:
+    while True:
+        board = await mlex.tuning(name)
+        yield board
+        if board.tuning.state != "running":
+            return
+        await mlex.changed(within_s=1)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,8 @@ class Story:
             self.state = JobState(str(event.values["state"]))
         elif event.kind == "progress":
             self.progress = dict(event.values)
+        elif event.kind == "epoch" and isinstance(found := event.values.get("pairs_found"), float):
+            self.metrics["partners_found"] = found
         elif event.kind == "metrics":
             numbers = {key: value for key, value in event.values.items() if isinstance(value, int | float)}
             self.metrics.update({key: value for key, value in numbers.items() if "loss" in key})
@@ -129,15 +157,20 @@ class Story:
 
 
 class TerminalLine:
-    """One line that is written over."""
+    """A line, or some, that are written over."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self._lines = 1
 
     def say(self, line: str, step: bool) -> None:
-        """Write over the last line."""
-        self.stream.write(f"\r\x1b[2K{cut(line, shutil.get_terminal_size().columns - 1)}")
+        """Write over what was said last."""
+        size = shutil.get_terminal_size()
+        lines = [cut(one, size.columns - 1) for one in line.split("\n")[: max(1, size.lines - 1)]]
+        up = f"\x1b[{self._lines - 1}A" if self._lines > 1 else ""
+        self.stream.write(f"\r{up}\x1b[{'J' if up else '2K'}" + "\n".join(lines))
         self.stream.flush()
+        self._lines = len(lines)
 
     def end(self) -> None:
         """Leave the last line standing."""
@@ -152,9 +185,9 @@ class PlainLines:
         self.stream = stream
 
     def say(self, line: str, step: bool) -> None:
-        """Write a line."""
+        """Write a line, the first of several."""
         if step:
-            print(line, file=self.stream, flush=True)
+            print(line.split("\n")[0], file=self.stream, flush=True)
 
     def end(self) -> None:
         """There is nothing to clear."""

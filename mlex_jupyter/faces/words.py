@@ -10,10 +10,12 @@ from typing import Any
 
 from mlex_jupyter.types import (
     ClassInfo,
+    EstimateTask,
     Event,
     JobState,
     Output,
     PredictTask,
+    PretrainTask,
     Progress,
     Record,
     RunTask,
@@ -31,6 +33,9 @@ ICONS = {
     JobState.CANCELLED: "⊘",
     JobState.LOST: "?",
 }
+
+STANDS = {state.value: f"{icon} {state.value.capitalize()}" for state, icon in ICONS.items()}
+"""How a tuning stands."""
 
 
 def size(nbytes: float) -> str:
@@ -57,6 +62,11 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def lasting(seconds: float) -> str:
+    """`0.83 s`, and from a minute on `2:10`."""
+    return f"{seconds:.2g} s" if seconds < 60 else clock(seconds)
 
 
 def plural(count: int, noun: str) -> str:
@@ -119,8 +129,12 @@ def words(value: Any) -> str:
 def task_words(task: Task) -> str:
     """`train tunet on sand-tomo with scribbles`."""
     match task:
+        case EstimateTask():
+            return f"estimate the training of {task.model} on {task.data} with {task.labels}"
         case TrainTask():
             return f"train {task.model} on {task.data} with {task.labels}"
+        case PretrainTask():
+            return f"pretrain {task.model} on {task.data}"
         case PredictTask():
             version = f" v{task.version}" if task.version else ""
             return f"predict {task.data} with {task.model}{version}"

@@ -16,13 +16,18 @@ from mlex_jupyter.types import (
     NAME,
     Architecture,
     Code,
+    Dataset,
+    EstimateTask,
     Job,
     JobFile,
     JobSpec,
     JobState,
     Params,
     PredictTask,
+    PretrainTask,
+    Resources,
     RunTask,
+    Task,
     Trained,
     TrainTask,
     new_id,
@@ -31,6 +36,8 @@ from mlex_jupyter.zoo import Zoo, fit
 
 Begun = tuple[Trained | None, str | None, Params]
 """The network that a training begins with, its exact name, and what its form was."""
+Completed = tuple[dict[str, Any], dict[str, Any]]
+"""What changes in a task, and what the job needs beside it."""
 
 
 class Completing:
@@ -56,31 +63,64 @@ class Completing:
         complete = job.spec.model_copy(update={"after": after})
         return job.model_copy(update={"spec": complete, "name": spec.name or _stem(job)})
 
-    async def _with_inputs(self, task: TrainTask | PredictTask | RunTask, job: JobFile) -> JobFile:
+    async def _with_inputs(self, task: Task, job: JobFile) -> JobFile:
         if isinstance(task, RunTask):
             if task.folder is not None and not (os.path.isabs(task.folder) and os.path.isdir(task.folder)):
                 raise Invalid(f"There is no folder {task.folder[:200]!r} to run in.", hint="Give its absolute path.")
             return job
         data = await self.catalog.get(task.data)
-        found: dict[str, Any]
         fit.refuse([fit.axes(data)])
-        if isinstance(task, PredictTask):
-            model, named = await self.network(task.model, task.version)
-            fit.refuse(fit.checks(fit.ready(task.model, model, None, None), data, None, job.spec.resources))
-            task = task.model_copy(update={"data": data.name, **named})
-            found = {"data": data, "model": model, "code": await self._code_of(model)}
-        else:
-            architecture, code = await self.zoo.architectures.buildable(task.model)
-            if architecture.owner is not None:
-                self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
-            labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
-            start, exact, begun = await self._start(task.start, architecture)
-            preset = preset_params(architecture, task.preset) if task.preset else {}
-            params = complete_params(architecture, {**begun, **preset, **task.params})
-            fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, job.spec.resources))
-            task = task.model_copy(update={"data": data.name, "params": params, "start": exact})
-            found = {"data": data, "labels": labels, "architecture": architecture, "code": code, "model": start}
-        return job.model_copy(update={**found, "spec": job.spec.model_copy(update={"task": task})})
+        room = job.spec.resources
+        found: dict[str, Any]
+        match task:
+            case PredictTask():
+                changed, found = await self._prediction(task, data, room)
+            case PretrainTask():
+                changed, found = await self._pretraining(task, data, room)
+            case TrainTask():
+                changed, found = await self._training(task, data, room)
+        task = task.model_copy(update={"data": data.name, **changed})
+        return job.model_copy(update={"data": data, **found, "spec": job.spec.model_copy(update={"task": task})})
+
+    async def _prediction(self, task: PredictTask, data: Dataset, room: Resources) -> Completed:
+        model, named = await self.network(task.model, task.version)
+        fit.refuse(fit.checks(fit.ready(task.model, model, None, None), data, None, room))
+        return named, {"model": model, "code": await self._code_of(model)}
+
+    async def _training(self, task: TrainTask, data: Dataset, room: Resources) -> Completed:
+        architecture, code = await self._architecture(task.model)
+        labels = await self.labels.settled(data.id, task.labels)  # with what was painted up to now
+        params, exact, start = await self._params(task, architecture)
+        fit.refuse(fit.checks(fit.untrained(architecture, params), data, labels, room))
+        found = {"labels": labels, "architecture": architecture, "code": code, "model": start}
+        return {"params": params, "start": exact}, found
+
+    async def _pretraining(self, task: PretrainTask, data: Dataset, room: Resources) -> Completed:
+        architecture, code = await self._architecture(task.model)
+        if architecture.pretrain_schema is None:
+            able = [one.name for one in await self.zoo.architectures.all() if one.pretrain_schema]
+            raise Invalid(
+                f"{task.model} has no encoder that could learn without labels.", hint=f"Choose {', '.join(able)}."
+            )
+        formed = architecture.model_copy(update={"params_schema": architecture.pretrain_schema})
+        params, exact, start = await self._params(task, formed)
+        fit.refuse(fit.checks(fit.untrained(formed, params), data, None, room))
+        return {"params": params, "start": exact}, {"architecture": architecture, "code": code, "model": start}
+
+    async def _architecture(self, name: str) -> tuple[Architecture, Code | None]:
+        """An architecture, and its source where somebody brought it who may be trusted."""
+        architecture, code = await self.zoo.architectures.buildable(name)
+        if architecture.owner is not None:
+            self.zoo.architectures.sources.check_trusted(architecture.owner, architecture.name)
+        return architecture, code
+
+    async def _params(
+        self, task: TrainTask | PretrainTask, architecture: Architecture
+    ) -> tuple[Params, str | None, Trained | None]:
+        """All parameters, and the network that it begins with, after its exact name."""
+        start, exact, begun = await self._start(task.start, architecture)
+        preset = preset_params(architecture, task.preset) if task.preset else {}
+        return complete_params(architecture, {**begun, **preset, **task.params}), exact, start
 
     async def _start(self, reference: str | None, architecture: Architecture) -> Begun:
         """What a training begins with. The form of a network stays what it was, or its weights would not fit."""
@@ -120,7 +160,7 @@ class Completing:
 
     def trained(self, run: Job) -> Trained:
         """The network that a finished training left, with the absolute path of its weights."""
-        if run.spec.task.kind != "train":
+        if run.spec.task.kind not in ("train", "pretrain"):
             raise Invalid(f"{run.name} is not a training, so there is no network in it.")
         if run.state != JobState.DONE:
             raise Conflict(
@@ -152,4 +192,8 @@ def _stem(job: JobFile) -> str:
     if task.kind == "run":
         called = task.code and (task.code.name or task.argv[0].rpartition("/")[2].removesuffix(".py"))
         return called if called and NAME.fullmatch(called) else "run"
+    if isinstance(task, EstimateTask):
+        return f"{task.model}-estimate"
+    if task.kind == "pretrain":
+        return f"{task.model}-encoder"
     return task.model if task.kind == "train" else f"{task.data}-seg"

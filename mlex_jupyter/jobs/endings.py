@@ -88,10 +88,10 @@ class Endings:
         reason = reason.rstrip(".")
 
         def decide(tx: Connection) -> Row:
-            wish = tx.execute(select(jobs.c.cancel).where(jobs.c.id == row.id)).scalar_one()
+            wish = tx.execute(select(jobs.c.cancel, jobs.c.cancel_reason).where(jobs.c.id == row.id)).one()
             ended = {"ended": time.time(), "exit_code": seen.exit_code}
-            if wish >= row.attempt:
-                return set_job(tx, row, state=JobState.CANCELLED, reason=reason, **ended)
+            if wish.cancel >= row.attempt:
+                return set_job(tx, row, state=JobState.CANCELLED, reason=wish.cancel_reason or reason, **ended)
             if row.vanished < retries:
                 return set_job(
                     tx,

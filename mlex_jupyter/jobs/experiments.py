@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -84,10 +84,15 @@ def _asked(run: Job) -> dict[str, JsonValue]:
     return {**task, **params, "target": spec["target"], "image": spec["image"], **resources}
 
 
+def better_of(metric: str) -> Callable[[Iterable[float]], float] | None:
+    """Which of several values is the best; None where the name does not say it."""
+    parts = {metric.lower().split("/")[0], metric.lower().split("/")[-1].split("_")[-1]}
+    return max if parts & set(HIGHER) else min if parts & set(LOWER) else None
+
+
 def _measured(name: str, values: Sequence[float | None]) -> Measured:
     known = [value for value in values if value is not None]
-    parts = {name.lower().split("/")[0], name.lower().split("/")[-1].split("_")[-1]}
-    better = max if parts & set(HIGHER) else min if parts & set(LOWER) else None
+    better = better_of(name)
     if better is None or len(set(known)) < 2:
         return Measured(name=name, values=tuple(values))
     best = tuple(place for place, value in enumerate(values) if value == better(known))

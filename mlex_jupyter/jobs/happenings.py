@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from mlex_jupyter.store.tables import Row, datasets, jobs, labels, models
-from mlex_jupyter.types import Dataset, JobFile, JobState, On, RunTask, TrainTask
+from mlex_jupyter.types import Dataset, EstimateTask, JobFile, JobState, On, RunTask, TrainTask
 
 JOB = ("name", "run", "model", "data", "labels", "dataset", "state")
 GIVES: dict[On, tuple[str, tuple[str, ...]]] = {
     On.TRAINING_DONE: ("state", JOB),
+    On.PRETRAINING_DONE: ("state", JOB),
     On.PREDICTION_DONE: ("state", JOB),
     On.RUN_DONE: ("state", JOB),
     On.JOB_DONE: ("state", JOB),
@@ -23,6 +24,12 @@ GIVES: dict[On, tuple[str, tuple[str, ...]]] = {
     On.MODEL: ("model", ("name", "model", "version", "run", "dataset")),
 }
 """The kind of event, and what stands in braces."""
+DONE = {
+    "train": On.TRAINING_DONE,
+    "pretrain": On.PRETRAINING_DONE,
+    "predict": On.PREDICTION_DONE,
+    "run": On.RUN_DONE,
+}
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,11 @@ def _of_job(tx: Connection, job_id: str, state: JobState) -> Facts | None:
         return None
     file = JobFile.model_validate(row.file)
     task = file.spec.task
+    if isinstance(task, EstimateTask):
+        return None  # nothing was made
     ended = {On.JOB_ENDED}
     if state == JobState.DONE:
-        done = {"train": On.TRAINING_DONE, "predict": On.PREDICTION_DONE, "run": On.RUN_DONE}
-        ended |= {On.JOB_DONE, done[task.kind]}
+        ended |= {On.JOB_DONE, DONE[task.kind]}
     elif state in (JobState.FAILED, JobState.LOST):
         ended |= {On.JOB_FAILED}
     made = next((output["name"] for output in row.outputs if output["kind"] == "dataset"), None)

@@ -130,7 +130,7 @@ class Lifecycle:
     async def _wait(self, row: Row) -> None:
         """Start it if it may start; otherwise say why it waits."""
         if row.cancel >= row.asked:
-            await self.endings.end(row, JobState.CANCELLED, reason="cancelled before it began")
+            await self.endings.end(row, JobState.CANCELLED, reason=row.cancel_reason or "cancelled before it began")
         elif (obstacle := self._obstacle(row)) is not None:
             await self.endings.end(row, JobState.CANCELLED, reason=obstacle)
         elif (held := self._standing_aside(row)) is not None:

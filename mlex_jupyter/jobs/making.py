@@ -12,10 +12,15 @@ from typing import Any
 from mlex_jupyter.errors import Invalid, MlexError, nearest
 from mlex_jupyter.jobs.happenings import GIVES, Facts
 from mlex_jupyter.store.tables import Row
-from mlex_jupyter.types import JobSpec, PredictTask, Rule, RunTask, Task, TrainTask, Trial, checked
+from mlex_jupyter.types import JobSpec, PredictTask, PretrainTask, Rule, RunTask, Task, TrainTask, Trial, checked
 from mlex_jupyter.yamls import yaml_mapping
 
-TASKS: dict[str, type[TrainTask | PredictTask | RunTask]] = {"train": TrainTask, "predict": PredictTask, "run": RunTask}
+TASKS: dict[str, type[TrainTask | PretrainTask | PredictTask | RunTask]] = {
+    "train": TrainTask,
+    "pretrain": PretrainTask,
+    "predict": PredictTask,
+    "run": RunTask,
+}
 PLACE = re.compile(r"\{(\w+)\}")
 DEEPEST = 8
 """So many rules in a row, one's job setting off the next, are surely a mistake."""

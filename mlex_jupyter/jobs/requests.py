@@ -49,7 +49,7 @@ class Jobs(Looking):
             row = find(tx, run)
             if JobState(row.state).final:
                 raise Conflict(f"{row.name} is {row.state}: there is nothing to cancel.")
-            tx.execute(update(jobs).where(jobs.c.id == row.id).values(cancel=max(row.asked, row.attempt)))
+            wish_off(tx, row)
             return find(tx, row.id)
 
         return shown(await self.store.write(wish))
@@ -64,11 +64,22 @@ class Jobs(Looking):
                 raise Conflict(f"{row.name} is done: there is nothing to resume.")
             if not state.final:
                 raise Conflict(f"{row.name} is {row.state} already.")
-            waiting = {"state": JobState.WAITING, "reason": "resumed", "message": None, "hint": None, "ended": None}
-            wished = {"asked": max(row.asked, row.attempt + 1), "vanished": 0, "cancel": 0, "native_id": None}
-            wished |= {"failures": 0, "not_before": None, "blocked": 0}
-            tx.execute(update(jobs).where(jobs.c.id == row.id).values(**waiting, **wished))
-            append(tx, row.id, "state", {"state": "waiting", "reason": "resumed", "attempt": row.attempt})
+            wish_on(tx, row)
             return find(tx, row.id)
 
         return shown(await self.store.write(wish))
+
+
+def wish_off(tx: Connection, row: Row, reason: str | None = None) -> None:
+    """Have a job cancelled; the reason is said of it where it was no person who wanted it."""
+    values = {"cancel": max(row.asked, row.attempt), "cancel_reason": reason}
+    tx.execute(update(jobs).where(jobs.c.id == row.id).values(**values))
+
+
+def wish_on(tx: Connection, row: Row) -> None:
+    """Have a job that has ended go on."""
+    waiting = {"state": JobState.WAITING, "reason": "resumed", "message": None, "hint": None, "ended": None}
+    wished = {"asked": max(row.asked, row.attempt + 1), "vanished": 0, "cancel": 0, "native_id": None}
+    wished |= {"failures": 0, "not_before": None, "blocked": 0}
+    tx.execute(update(jobs).where(jobs.c.id == row.id).values(**waiting, **wished))
+    append(tx, row.id, "state", {"state": "waiting", "reason": "resumed", "attempt": row.attempt})

@@ -11,15 +11,16 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, create_model
 
 from mlex_jupyter.errors import Invalid, MlexError, NotFound, nearest
 from mlex_jupyter.learn.models import GIVEN, contract
-from mlex_jupyter.learn.params import TrainParams
+from mlex_jupyter.learn.params import PretrainParams, TrainParams
 from mlex_jupyter.plugins import distribution, entry_points
 from mlex_jupyter.types import Architecture, ArrayContract
 
@@ -60,7 +61,7 @@ def of_entry_point(point: EntryPoint) -> Architecture:
 def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     """The architecture that a builder makes."""
     promise = contract(built_by)
-    form = params_schema(built_by, once=promise.trains == "once")
+    form = params_schema(built_by, once=promise.trains == "once", suited=promise.training)
     for preset, params in promise.presets.items():
         if strange := sorted(params.keys() - form["properties"].keys()):  # type: ignore[union-attr]
             raise Invalid(f"Its preset {preset} sets {strange[0]}, which it does not have.")
@@ -69,6 +70,7 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
         title=promise.title,
         description=promise.description,
         params_schema=form,
+        pretrain_schema=_form(built_by, PretrainParams) if promise.encodes and promise.dims == 2 else None,
         inputs=ArrayContract(axes=axes, channels=promise.channels, divisible_by=promise.divisible_by),
         outputs=ArrayContract(axes=axes, divisible_by=promise.divisible_by),
         presets={preset: dict(params) for preset, params in promise.presets.items()},
@@ -79,12 +81,25 @@ def of_builder(built_by: Callable[..., Any], **where: str) -> Architecture:
     )
 
 
-def params_schema(builder: Callable[..., Any], *, once: bool = False) -> dict[str, JsonValue]:
-    """The form: the builder's own parameters, then those of training; few where that is not by steps."""
+def params_schema(
+    builder: Callable[..., Any], *, once: bool = False, suited: Mapping[str, Any] | None = None
+) -> dict[str, JsonValue]:
+    """The form: the builder's own parameters, then those of training, as it suits; few where that is not by steps."""
+    return _form(builder, TrainParams, ONCE if once else None, suited or {})
+
+
+def _form(
+    builder: Callable[..., Any],
+    how: type[BaseModel],
+    only: tuple[str, ...] | None = None,
+    suited: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, JsonValue]:
     network = _group(_network_params(builder), "network")
-    training = _group(TrainParams, "training")
-    if once:
-        training = {name: about for name, about in training.items() if name in ONCE}
+    training = _group(how, "training")
+    for name, value in how.model_validate(suited).model_dump(exclude_unset=True).items():
+        training[name] = {**training[name], "default": value}  # type: ignore[dict-item]
+    if only is not None:
+        training = {name: about for name, about in training.items() if name in only}
     if both := sorted(network.keys() & training.keys()):
         raise Invalid(f"Its parameter {both[0]} has the name of a training parameter.")
     return {"type": "object", "properties": {**network, **training}, "additionalProperties": False}

@@ -24,6 +24,7 @@ from mlex_jupyter.types import Record
 
 TIME_S = 600
 SPARE_BYTES = 1 << 29
+WRAPPERS = ("_orig_mod.", "module.")
 
 
 class Converted(Record):
@@ -72,13 +73,21 @@ def packed(tensors: Mapping[str, Tensor]) -> bytes:
     return b"".join((len(said).to_bytes(8, "little"), said, *parts))
 
 
+def unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The same, named as they are without what torch wraps around a network that is compiled or shared."""
+    for wrapper in WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
 def main(source: str, target: str) -> int:
     """Convert, and say what was found."""
     limit(4 * os.path.getsize(source) + SPARE_BYTES, niceness=5)
     confine(reads=[os.path.dirname(source)], writes=[os.path.dirname(target)], urls=False)
     try:
         found = read(Path(source))
-        write_whole(Path(target), packed(found.tensors))
+        write_whole(Path(target), packed(unwrapped(found.tensors)))
         answer = _answer(found)
     except MlexError as error:
         answer = {"error": error.message, "hint": error.hint}

@@ -5,7 +5,11 @@
     segmented = model.predict(volume)      # a class value for every pixel
     model.save("pores"); DLSIAModel.load("pores")
 
-It trains and predicts with the code of the jobs, and what it saves is what a run leaves.
+    model.fit(volume, task="embed")        # without labels; what is fitted after it begins with the encoder
+    model.fit(noisy, task="denoise")       # from itself, or model.fit(noisy, clean, task="denoise")
+
+It trains and predicts with the code of the jobs, and what it saves is what a run leaves. What can be learned, and what
+comes of it, is in `objectives`.
 """
 
 from __future__ import annotations
@@ -13,35 +17,30 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from mlex_jupyter.data.readers import open_path
 from mlex_jupyter.data.volume import Volume
-from mlex_jupyter.errors import Conflict, Invalid, NotFound
+from mlex_jupyter.errors import Conflict, Invalid, NotFound, nearest
 from mlex_jupyter.files import write_whole
 from mlex_jupyter.forms import complete_params
-from mlex_jupyter.learn import grey, machine
 from mlex_jupyter.learn.describe import find, of_entry_point
-from mlex_jupyter.learn.models import contract, wants
-from mlex_jupyter.learn.models.fold import folded
-from mlex_jupyter.learn.params import TrainParams
-from mlex_jupyter.learn.prediction.segmenter import load_network
-from mlex_jupyter.learn.prediction.tiles import fit_for, segment
-from mlex_jupyter.learn.training.atonce import training_for
-from mlex_jupyter.learn.training.labelled import Labelled, Painted
-from mlex_jupyter.learn.training.loop import Course
+from mlex_jupyter.learn.objectives import MEMORY_GB, OBJECTIVES, Lesson, Objective
+from mlex_jupyter.learn.training.course import Course
+from mlex_jupyter.learn.training.labelled import Painted
 from mlex_jupyter.types import ClassInfo, Params, Trained
 
 Array = NDArray[Any]
-MEMORY_GB = 4.0
-"""What a slice may take at once."""
+Learns = Literal["segment", "denoise", "regress", "embed", "classify"]
+BY_TASK: dict[str, Objective] = {one.task: one for one in OBJECTIVES.values()}
+ENCODED = ("embedding", "classification")
 
 
 class DLSIAModel:
@@ -51,57 +50,84 @@ class DLSIAModel:
         """`params` are those of the architecture's form: the network's own, and those of training."""
         self.architecture = architecture
         point = find(architecture)
-        self._builder, self._title = point.value, contract(point.load()).title
-        self.params: Params = complete_params(of_entry_point(point), params)
+        self._described = of_entry_point(point)
+        self._given = params
+        self.params: Params = self._complete(without_labels=False)
+        """All of them, as the last `fit` took them."""
         self.history: list[Mapping[str, Any]] = []
         """What came out at the end of each epoch."""
         self.metrics: dict[str, float] = {}
-        """How good the best weights are on the labelled pixels kept apart."""
+        """How good the best weights are on what was kept apart."""
         self._trained: Trained | None = None
+        self._weights: Mapping[str, Tensor] = {}
         self._network: nn.Module | None = None
+        self._encoder: Mapping[str, Tensor] | None = None
+        self._encoder_of: Trained | None = None
 
     def __repr__(self) -> str:
         """The network, and whether it has learned anything."""
         score = f", Dice {self.metrics['dice']:.3f}" if "dice" in self.metrics else ""
-        return f"<DLSIAModel {self.architecture}{score}{'' if self._network else ', not trained'}>"
+        learned = f", {self._trained.task}" if self._trained and self._trained.task != "segmentation" else ""
+        return f"<DLSIAModel {self.architecture}{learned}{score}{'' if self._network else ', not trained'}>"
+
+    def _complete(self, without_labels: bool) -> Params:
+        """All parameters of one of the two forms; those that only the other one has are left aside."""
+        forms: list[Any] = [self._described.params_schema, self._described.pretrain_schema]
+        known = {name for form in forms if form for name in form["properties"]}
+        chosen: Any = forms[without_labels]
+        if chosen is None:
+            raise Invalid(
+                f"{self.architecture} has no encoder that could learn without labels.",
+                hint="Choose a U-Net: unet, tunet, tunet3plus or unet25d.",
+            )
+        own = chosen["properties"]
+        wanted = {name: value for name, value in self._given.items() if name in own or name not in known}
+        return complete_params(self._described.model_copy(update={"params_schema": chosen}), wanted)
 
     # ------------------------------------------------------------ training
 
     def fit(
         self,
         volume: Array | str | Path,
-        labels: Array | str | Path,
+        target: Array | str | Path | None = None,
         *,
+        task: Learns = "segment",
         classes: Iterable[str] | Mapping[int, str] = (),
         say: Callable[[str], None] | None = print,
     ) -> Self:
-        """Train on the labelled pixels; interrupted, the best weights so far are kept."""
-        opened = _volume(volume)
-        painted = _painted(labels, opened, classes)
-        own, wanted = TrainParams.of(self.params), wants(self._builder, self.params)
-        labelled = Labelled(opened, painted, wanted=wanted, validation=own.validation, seed=own.seed)
-        follower = _Listener(say)
-        course = Course(self._builder, self._title, self.params, memory_gb=MEMORY_GB)
-        training = training_for(course, labelled, follower)
-        try:
-            training.run()
-        except KeyboardInterrupt:
-            if not training.state.best:
-                raise
-            follower.note(f"Interrupted; the weights of epoch {training.standing.best_epoch} are kept")
-        self.history, self.metrics = follower.epochs, dict(training.standing.best_metrics)
+        """Learn to segment, denoise, regress, embed or classify; interrupted, the best weights so far are kept."""
+        if task not in OBJECTIVES:
+            hint = nearest(task, OBJECTIVES) or f"There are {', '.join(OBJECTIVES)}."
+            raise Invalid(f"A network does not learn to {task!r}.", hint=hint)
+        objective, opened, follower = OBJECTIVES[task], _volume(volume), _Listener(say)
+        params = self._complete(objective.without_labels)
+        builder = self._described.builder
+        course = Course(builder, self._described.title, params, memory_gb=MEMORY_GB, start=self._encoder)
+        lesson = Lesson(opened, _target(task, target, opened, classes), self._encoder_of)
+        learned = objective.teach(course, lesson, follower)
+        self.params, self.history, self.metrics = params, follower.epochs, dict(learned.metrics)
         self._trained = Trained(
             architecture=self.architecture,
-            builder=self._builder,
-            params=self.params,
+            builder=builder,
+            task=objective.task,
+            params=params,
             channels=opened.shape_ZCYX[1],
-            classes=labelled.classes,
-            preprocessing=labelled.preprocessing,
+            classes=learned.classes,
+            preprocessing=learned.preprocessing,
+            gives=learned.gives,
             weights="weights.safetensors",
         )
-        self._weights = training.state.best
-        self._network = folded(training.state.load_best())
+        self._take(learned.weights)
         return self
+
+    def _take(self, weights: Mapping[str, Tensor]) -> None:
+        trained = self._trained
+        assert trained
+        self._weights = weights
+        self._network = BY_TASK[trained.task].network(trained, weights)
+        if trained.task in ENCODED:
+            self._encoder = {name: one for name, one in weights.items() if not name.startswith("head/")}
+            self._encoder_of = trained
 
     @property
     def classes(self) -> dict[int, str]:
@@ -110,21 +136,11 @@ class DLSIAModel:
 
     # ------------------------------------------------------------ prediction
 
-    def predict(self, volume: Array | str | Path) -> NDArray[np.uint8]:
-        """The class value of every pixel, for a slice or a volume of them."""
+    def predict(self, volume: Array | str | Path) -> Array:
+        """What it has learned to give: for every pixel, or after `embed` and `classify` for every slice or patch."""
         trained, network = self._ready()
         opened = _volume(volume)
-        slices, channels, rows, columns = opened.shape_ZCYX
-        if channels != trained.channels:
-            raise Invalid(f"This network takes {trained.channels} channel(s); the volume has {channels}.")
-        device = machine.prepare()
-        fit = fit_for(network, trained.builder, trained.params, device, MEMORY_GB)
-        values = np.array([one.value for one in trained.classes], np.uint8)
-        neighbours = wants(trained.builder, trained.params).neighbours
-        found = np.empty((slices, rows, columns), np.uint8)
-        for z in range(slices):
-            image_CYX = grey.seen(opened, z, trained.preprocessing, neighbours)
-            found[z] = values[segment(network, image_CYX[None], fit, device)[0]]
+        found = BY_TASK[trained.task].give(trained, network, opened)
         return found if "z" in opened.axes else found[0]
 
     def _ready(self) -> tuple[Trained, nn.Module]:
@@ -139,7 +155,7 @@ class DLSIAModel:
         trained, _ = self._ready()
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        write_whole(place / trained.weights, save(self._weights))
+        write_whole(place / trained.weights, save(dict(self._weights)))
         write_whole(place / "model.json", trained.model_dump_json(indent=2))
         return place
 
@@ -153,10 +169,14 @@ class DLSIAModel:
             raise NotFound(f"There is no model in {place}.", hint="It would have a model.json.") from None
         except ValidationError as error:
             raise Invalid(f"{place / 'model.json'} says no model: {error.errors()[0]['msg']}.") from error
+        if trained.task not in BY_TASK:
+            raise Invalid(f"What is in {place} learned {trained.task!r}, which this version does not know.")
         model = cls(trained.architecture, **trained.params)
-        model._trained = trained
-        model._network = load_network(trained, place / trained.weights, torch.device("cpu"))
-        model._weights = load_file(place / trained.weights)
+        model._trained, model.params = trained, trained.params
+        try:
+            model._take(load_file(place / trained.weights))
+        except (FileNotFoundError, SafetensorError) as error:
+            raise NotFound(f"The weights in {place} cannot be read: {error}.") from error
         return model
 
 
@@ -190,25 +210,51 @@ def _volume(given: Array | str | Path) -> Volume:
     return Volume(array, uri=f"an array of {'×'.join(map(str, array.shape))}", reader="array")
 
 
-def _painted(given: Array | str | Path, volume: Volume, names: Iterable[str] | Mapping[int, str]) -> Painted:
-    """Labels as they are trained on; classes without a name are called by their value."""
+def _target(task: str, given: Any, volume: Volume, names: Iterable[str] | Mapping[int, str]) -> Any:
+    """What is learned, in the form that it is learned from."""
+    if task in ("denoise", "regress"):
+        return None if given is None else _volume(given)
+    if task == "embed":
+        return given
+    if given is None:
+        raise Invalid(f"There are no labels to learn to {task} from.", hint=f"model.fit(volume, labels, task={task!r})")
+    if task == "classify":
+        count = volume.shape_ZCYX[0]
+        hint = f"The volume has {count} slices: give a class for each, and 0 for none."
+        of_N = _whole_numbers(given, {(count,)}, hint)
+        return Painted("classes", of_N, _classes(of_N, names), ())
+    return _painted(given, volume, names)
+
+
+def _whole_numbers(given: Any, shapes: set[tuple[int, ...]], hint: str) -> NDArray[np.uint8]:
     values = np.asarray(_volume(given)[...] if isinstance(given, str | Path) else given)
-    slices, _, rows, columns = volume.shape_ZCYX
-    if values.shape not in {(slices, rows, columns), (rows, columns) if slices == 1 else ()}:
-        raise Invalid(
-            f"The labels have the shape {values.shape}; the volume's slices make {(slices, rows, columns)}.",
-            hint="Give a label for every pixel, and 0 where there is none.",
-        )
+    if values.shape not in shapes:
+        raise Invalid(f"The labels have the shape {values.shape}; expected was {min(shapes)}.", hint=hint)
     if values.dtype.kind not in "bui" or values.min() < 0 or values.max() > 255:
         raise Invalid("Labels are whole numbers from 0, which is unlabelled, to 255.")
-    stack = values.astype(np.uint8).reshape(slices, rows, columns)
+    return values.astype(np.uint8)
+
+
+def _painted(given: Array | str | Path, volume: Volume, names: Iterable[str] | Mapping[int, str]) -> Painted:
+    """Labels as they are trained on."""
+    slices, _, rows, columns = volume.shape_ZCYX
+    shapes: set[tuple[int, ...]] = {(slices, rows, columns)}
+    if slices == 1:
+        shapes.add((rows, columns))
+    found = _whole_numbers(given, shapes, "Give a label for every pixel, and 0 where there is none.")
+    stack = found.reshape(slices, rows, columns)
+    zs = tuple(int(z) for z in np.flatnonzero(stack.any(axis=(1, 2))))
+    return Painted("labels", stack, _classes(stack, names), zs)
+
+
+def _classes(values: NDArray[np.uint8], names: Iterable[str] | Mapping[int, str]) -> tuple[ClassInfo, ...]:
+    """Those that occur; one without a name is called by its value."""
     known = dict(names) if isinstance(names, Mapping) else dict(enumerate(names, start=1))
-    found = [int(value) for value in np.unique(stack) if value]
-    classes = tuple(
+    found = [int(value) for value in np.unique(values) if value]
+    return tuple(
         ClassInfo(value=value, name=known.get(value, f"class {value}"), color=_color(value))
         for value in sorted({*found, *known})
     )
-    return Painted("labels", stack, classes, tuple(int(z) for z in np.flatnonzero(stack.any(axis=(1, 2)))))
 
 
 def _color(value: int) -> str:

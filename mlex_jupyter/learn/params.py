@@ -9,8 +9,8 @@ from pydantic import Field
 from mlex_jupyter.types import Params, Record
 
 
-class TrainParams(Record):
-    """The "training" half of an architecture's form."""
+class StepParams(Record):
+    """What there is to say of anything that learns by steps."""
 
     epochs: int = Field(8, ge=1, le=100_000, description="How many times to look at the result and keep the best.")
     steps_per_epoch: int = Field(25, ge=1, le=100_000, description="Batches between two looks.")
@@ -21,12 +21,27 @@ class TrainParams(Record):
     weight_decay: float = Field(0.01, ge=0, le=1, description="How much weights are drawn to zero.")
     validation: float = Field(0.2, gt=0, le=0.5, description="The share of the labels kept apart to judge by.")
     patience: int = Field(0, ge=0, le=100_000, description="Stop after so many epochs that were no better; 0: never.")
-    class_weights: Literal["balanced", "equal"] = Field("balanced", description="Whether rare classes count for more.")
-    augment: bool = Field(True, description="Also show the crops flipped, turned, brighter and darker.")
-    elastic: bool = Field(False, description="And bent a little: good for soft things, wrong for crystals.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="The same seed gives the same training.")
 
     @classmethod
     def of(cls, params: Params) -> Self:
         """Those of training, among all parameters."""
         return cls.model_validate({name: value for name, value in params.items() if name in cls.model_fields})
+
+
+class TrainParams(StepParams):
+    """The "training" half of an architecture's form."""
+
+    class_weights: Literal["balanced", "equal"] = Field("balanced", description="Whether rare classes count for more.")
+    augment: bool = Field(True, description="Also show the crops flipped, turned, brighter and darker.")
+    elastic: bool = Field(False, description="And bent a little: good for soft things, wrong for crystals.")
+
+
+class PretrainParams(StepParams):
+    """What there is to say of learning without labels."""
+
+    batch: int = Field(64, ge=2, le=4096, description="Patches that are told from each other at once; more is better.")
+    patch: int = Field(64, ge=16, le=1024, description="Side of a view in pixels; made to fit the slices.")
+    learning_rate: float = Field(0.002, gt=0, le=1, description="The highest rate; it rises to it, then falls to zero.")
+    validation: float = Field(0.2, gt=0, le=0.5, description="The share of the slices kept apart to judge by.")
+    temperature: float = Field(0.2, gt=0, le=10, description="Lower minds the most similar patches more.")

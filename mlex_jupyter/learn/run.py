@@ -19,7 +19,7 @@ from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobfolder import JobFolder
 from mlex_jupyter.learn.attempt import Attempt, Helper, Stopped
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.types import Ending, JobState, Result, now
+from mlex_jupyter.types import Ending, EstimateTask, JobState, Result, now
 
 DONE, FAILED, FULL, STOPPED, TAKEN = 0, 3, 74, 75, 79
 
@@ -84,11 +84,19 @@ def bring_code(attempt: Attempt) -> None:
 
 def work(attempt: Attempt) -> Callable[[Attempt], Result]:
     """The function for this kind of task; each imports only what it needs."""
+    if isinstance(attempt.job.spec.task, EstimateTask):
+        from mlex_jupyter.learn.training.estimating import estimate
+
+        return estimate
     match attempt.job.spec.task.kind:
         case "train":
             from mlex_jupyter.learn.training.task import train
 
             return train
+        case "pretrain":
+            from mlex_jupyter.learn.training.pretrain import pretrain
+
+            return pretrain
         case "predict":
             from mlex_jupyter.learn.prediction.task import predict
 

@@ -19,11 +19,17 @@ from mlex_jupyter.verbs import Parameter, Verb, table
 
 REF = "#/components/schemas/{model}"
 BYTES = {"type": "string", "format": "binary"}
+PNG, BINARY = "image/png", "application/octet-stream"
 PICTURES = {
     "/datasets/{name}/picture": (
         "dataset_picture",
         "A slice of a dataset as a PNG.",
         ("axis", "index", "size", "labels"),
+    ),
+    "/datasets/{name}/raster": (
+        "dataset_raster",
+        "A slice of a dataset as numbers: a line of JSON that says what they are, then one or two bytes a pixel.",
+        ("axis", "index", "size"),
     ),
     "/datasets/{name}/labels/{labels}/difference": (
         "label_difference",
@@ -156,7 +162,7 @@ def _picture(path: str, name: str, says: str, query: tuple[str, ...]) -> dict[st
             ),
         ],
         "responses": {
-            "200": {"description": "The picture.", "content": {"image/png": {}}},
+            "200": {"description": "The picture.", "content": {BINARY if path.endswith("raster") else PNG: {}}},
             "default": {"description": "What went wrong.", "content": _json({"$ref": REF.format(model="Problem")})},
         },
     }

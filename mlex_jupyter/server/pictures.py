@@ -7,14 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
+from pydantic_core import to_json
+
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.errors import Invalid, NotFound
 from mlex_jupyter.files import read_piece
 from mlex_jupyter.server.http import Answer
 
 PNG = "image/png"
+BYTES = "application/octet-stream"
 LARGEST = 1 << 25
 DATASET = re.compile(r"/?datasets/([^/]+)/picture")
+RASTER = re.compile(r"/?datasets/([^/]+)/raster")
 DIFFERENCE = re.compile(r"/?datasets/([^/]+)/labels/([^/]+)/difference")
 RUN = re.compile(r"/?jobs/([^/]+)/picture")
 
@@ -23,6 +27,8 @@ async def picture_of(mlex: Mlex, path: str, query: Mapping[str, Sequence[str]]) 
     """The picture at this path, or None where the path is none of a picture."""
     if match := DATASET.fullmatch(path):
         return await _slice(mlex, unquote(match[1]), query)
+    if match := RASTER.fullmatch(path):
+        return await _raster(mlex, unquote(match[1]), query)
     if match := DIFFERENCE.fullmatch(path):
         return await _difference(mlex, unquote(match[1]), unquote(match[2]), query)
     if match := RUN.fullmatch(path):
@@ -39,6 +45,16 @@ async def _slice(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> A
         dataset, axis=axis or 0, index=index, size=512 if size is None else size, overlay=overlay, pyramid=pyramid
     )
     return Answer(200, png, PNG, cache_s=0 if overlay else 3600)
+
+
+async def _raster(mlex: Mlex, name: str, query: Mapping[str, Sequence[str]]) -> Answer:
+    dataset = await mlex.dataset(name)
+    axis, index, size = (_number(query, name) for name in ("axis", "index", "size"))
+    pyramid = await mlex.displays.begin(dataset)
+    frame = await mlex.catalog.reading.raster(
+        dataset, axis=axis or 0, index=index, size=1024 if size is None else size, pyramid=pyramid
+    )
+    return Answer(200, to_json(frame.said["found"]) + b"\n" + frame.data, BYTES, cache_s=300)
 
 
 async def _difference(mlex: Mlex, data: str, labels: str, query: Mapping[str, Sequence[str]]) -> Answer:

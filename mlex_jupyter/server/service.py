@@ -68,7 +68,7 @@ class Service:
     async def look_after_jobs(self) -> None:
         """Replace a supervisor that is gone while jobs need one."""
         try:
-            if await self.mlex.job_list.unfinished():
+            if await self.mlex.job_list.unfinished() or await self.mlex.tuning_list.any():
                 self.mlex.keep_moving()
         except (MlexError, OSError) as error:
             log.warning("Could not look after the jobs: %s", error)

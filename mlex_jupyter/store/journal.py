@@ -38,7 +38,8 @@ PAINTED = ("label_tiles", "label_slices", "label_changes", "label_strokes", "lab
 """The tables of drafts; the last has the smallest rows, and its line comes last."""
 MOVES = ("state", "asked", "cancel", "attempt", "native_id")
 """The columns of a job whose change is noted; what a run says is in its folder."""
-STANDS = (*MOVES, "reason", "message", "hint", "exit_code", "vanished", "failures", "not_before", "started", "ended")
+SAID = ("reason", "message", "hint", "cancel_reason")
+STANDS = (*MOVES, *SAID, "exit_code", "vanished", "failures", "not_before", "started", "ended")
 """What is then said of it."""
 
 

@@ -212,6 +212,25 @@ rules = Table(
     Column("created", Float, nullable=False),
 )
 
+tunings = Table(
+    "tunings",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("owner", String, nullable=False),
+    Column("key", String),
+    Column("request", JSON, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("file", JSON, nullable=False),  # the job of every trial, but for its id, its name and what is varied
+    Column("state", String, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("message", String),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("owner", "key"),
+    Index("tunings_by_state", "state"),
+    Index("tunings_by_time", "created"),
+)
+
 jobs = Table(
     "jobs",
     metadata,
@@ -232,6 +251,7 @@ jobs = Table(
     Column("attempt", Integer, nullable=False, default=0),
     Column("asked", Integer, nullable=False, default=1),  # the attempt that somebody wants
     Column("cancel", Integer, nullable=False, default=0),  # attempts up to this one are to be cancelled
+    Column("cancel_reason", String),  # where it was no person who wanted it
     Column("failures", Integer, nullable=False, server_default="0"),  # attempts that failed and are tried again
     Column("not_before", Float),  # when the next attempt may begin
     Column("blocked", Integer, nullable=False, server_default="0"),  # 1: it stands aside, whatever room there is

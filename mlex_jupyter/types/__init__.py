@@ -9,10 +9,12 @@ from __future__ import annotations
 from mlex_jupyter.types.base import NAME, Name, Params, Problem, Record, Reference, Time, checked, invalid, new_id, now
 from mlex_jupyter.types.code import MODULE, Code, ModelReport
 from mlex_jupyter.types.data import ClassInfo, DataOrder, Dataset, Display, Facets, LabelSet, Provenance
+from mlex_jupyter.types.estimates import Estimate, Measurement
 from mlex_jupyter.types.experiments import Comparison, Difference, Experiment, Measured
 from mlex_jupyter.types.jobs import (
     FINAL,
     Ending,
+    EstimateTask,
     Job,
     JobCounts,
     JobFile,
@@ -21,6 +23,7 @@ from mlex_jupyter.types.jobs import (
     LogChunk,
     Output,
     PredictTask,
+    PretrainTask,
     Progress,
     Result,
     RunTask,
@@ -49,10 +52,12 @@ from mlex_jupyter.types.quality import Histogram, Quality, SliceQuality, Verific
 from mlex_jupyter.types.resources import Resources
 from mlex_jupyter.types.rules import On, Rule, Trial
 from mlex_jupyter.types.system import Check, Event, Hello, TargetInfo
+from mlex_jupyter.types.tunings import Contender, Leaderboard, Tuning, TuningSpec, Varied
 from mlex_jupyter.types.uploads import Upload, UploadFile
 from mlex_jupyter.types.zoo import (
     Architecture,
     ArrayContract,
+    Conversion,
     Entry,
     FitCheck,
     FitReport,
@@ -80,6 +85,8 @@ __all__ = [
     "ClassInfo",
     "Code",
     "Comparison",
+    "Contender",
+    "Conversion",
     "DataOrder",
     "Dataset",
     "Difference",
@@ -87,6 +94,8 @@ __all__ = [
     "Draft",
     "Ending",
     "Entry",
+    "Estimate",
+    "EstimateTask",
     "Event",
     "Experiment",
     "Exported",
@@ -103,11 +112,13 @@ __all__ = [
     "LabelComparison",
     "LabelSet",
     "LabelSlice",
+    "Leaderboard",
     "Lineage",
     "LineageEdge",
     "LineageNode",
     "LogChunk",
     "Measured",
+    "Measurement",
     "Model",
     "ModelReport",
     "Name",
@@ -120,6 +131,7 @@ __all__ = [
     "Patch",
     "PredictTask",
     "Preprocessing",
+    "PretrainTask",
     "Problem",
     "Progress",
     "Provenance",
@@ -147,8 +159,11 @@ __all__ = [
     "TrainedOn",
     "Trial",
     "Tried",
+    "Tuning",
+    "TuningSpec",
     "Upload",
     "UploadFile",
+    "Varied",
     "Verification",
     "Visibility",
     "Why",

@@ -31,6 +31,27 @@ class TrainTask(Record):
     """What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture."""
 
 
+class EstimateTask(TrainTask):
+    """Measure a few steps of a training, and what fits into memory; nothing is trained."""
+
+    kind: Literal["estimate"] = "estimate"  # type: ignore[assignment]
+
+
+class PretrainTask(Record):
+    """Let the encoder of a network learn from a dataset without labels."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    model: Name
+    """An architecture of the zoo that has an encoder."""
+    data: Name
+    params: Params = {}
+    """Network and training parameters; what is left out takes the preset's value, else the default."""
+    preset: str | None = Field(None, max_length=100)
+    """Some of the architecture's parameters by one word, as `fast`."""
+    start: Reference | None = None
+    """What it begins with: a published model or a finished run, of the same architecture."""
+
+
 class PredictTask(Record):
     """Segment a dataset, or some of its slices, with a finished run or a published model."""
 
@@ -78,7 +99,7 @@ class RunTask(Record):
         return self
 
 
-Task = Annotated[TrainTask | PredictTask | RunTask, Field(discriminator="kind")]
+Task = Annotated[TrainTask | EstimateTask | PretrainTask | PredictTask | RunTask, Field(discriminator="kind")]
 
 
 class JobSpec(Record):

@@ -16,6 +16,7 @@ class On(str, Enum):
     """What a rule waits for."""
 
     TRAINING_DONE = "training done"
+    PRETRAINING_DONE = "pretraining done"
     PREDICTION_DONE = "prediction done"
     RUN_DONE = "run done"
     JOB_DONE = "job done"
@@ -37,7 +38,7 @@ class Rule(Record):
     """The name of what it is about, with * and ?."""
     tags: tuple[str, ...] = ()
     """Only where all of these tags are: of the dataset or model, or of a job's dataset."""
-    do: Literal["train", "predict", "run"]
+    do: Literal["train", "pretrain", "predict", "run"]
     task: dict[str, str]
     """The task's fields, as text, where `{run}`, `{dataset}` and the like stand for what the event is about."""
     target: Name = "local"

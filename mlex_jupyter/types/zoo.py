@@ -33,6 +33,8 @@ class Architecture(Record):
     framework: str = "pytorch"
     params_schema: dict[str, JsonValue]
     """JSON Schema of network and training parameters; `x-group` is "network" or "training"."""
+    pretrain_schema: dict[str, JsonValue] | None = None
+    """The same for learning without labels; None where it has no encoder that could."""
     inputs: ArrayContract
     outputs: ArrayContract
     presets: dict[str, Params] = {}
@@ -176,10 +178,14 @@ class Trained(Record):
 
     architecture: str
     builder: str
+    task: str = "segmentation"
+    """What it gives: the class of each pixel, or, as an `embedding`, what is like what."""
     params: Params
     channels: int = 1
     classes: tuple[ClassInfo, ...]
     preprocessing: Preprocessing
+    gives: Preprocessing | None = None
+    """How what it gives becomes values, where those are no classes."""
     weights: str
     """The safetensors file, absolute, or relative to the file that this stands in."""
     source: str = ""
@@ -200,6 +206,19 @@ class Package(Record):
     """Each file's size in bytes."""
     refused: str | None = None
     """Why it cannot be used here; None where it can."""
+
+
+class Conversion(Record):
+    """What became of the weights of another program."""
+
+    model: Name
+    """What it is called in the zoo."""
+    version: int
+    tensors: int
+    refused: tuple[str, ...] = ()
+    """What the file names that is no tensor: it was never looked up."""
+    left_aside: tuple[str, ...] = ()
+    """What it holds besides the weights, as an optimizer."""
 
 
 class PackageFile(Record):

@@ -33,9 +33,9 @@ LOOKED_AT = 1 << 18
 METRES = {"Å": 1e-10, "nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 TORCH_GB = 0.6
 """What torch takes before anything is computed."""
-MAPS = 224
-"""Bytes for each pixel of a crop and feature map of the first level: its two convolutions, normalised and rectified,
-down and up again, half as much a level, in single precision, with their gradients."""
+MAPS = {2: 224, 3: 110}
+"""Bytes, by dimensions, for each pixel of a crop and feature map of the first level: its two convolutions, normalised
+and rectified, down and up again, half as much a level (in 3-D a quarter), in single precision, with their gradients."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,20 @@ class Network:
     params: Params
     trained: Trained | None = None
     trained_on: TrainedOn | None = None
+    dims: int = 2
+    """3 where it sees blocks of slices."""
 
 
 def untrained(architecture: Architecture, params: Params) -> Network:
     """An architecture with complete parameters."""
-    return Network(architecture.name, architecture.inputs.channels, _multiple(architecture, params), params)
+    multiple = _multiple(architecture, params)
+    return Network(architecture.name, architecture.inputs.channels, multiple, params, dims=_dims(architecture))
 
 
 def ready(name: str, trained: Trained, architecture: Architecture | None, trained_on: TrainedOn | None) -> Network:
     """A trained network."""
     multiple = _multiple(architecture, trained.params) if architecture else 1
-    return Network(name, trained.channels, multiple, trained.params, trained, trained_on)
+    return Network(name, trained.channels, multiple, trained.params, trained, trained_on, _dims(architecture))
 
 
 def checks(network: Network, data: Dataset, labels: LabelSet | None, resources: Resources) -> list[FitCheck]:
@@ -66,6 +69,10 @@ def checks(network: Network, data: Dataset, labels: LabelSet | None, resources: 
     said = [axes(data)]
     if said[0].level == "problem":
         return said
+    if network.dims == 3:
+        said = [_depth(network, data)]
+    if network.trained is not None and network.trained.task != "segmentation":
+        return [*said, _no_classes(network.name, network.trained)]
     said += [_channels(network), _values(network, data), _sides(network, data)]
     if network.trained_on is not None:
         said.append(_pixels(network.trained_on, data))
@@ -126,6 +133,29 @@ def grey(network: Network, dtype: str, plane: bytes) -> FitCheck:
 
 
 # ---------------------------------------------------------------- one thing each
+
+
+def _depth(network: Network, data: Dataset) -> FitCheck:
+    """Whether there are slices enough for a network that sees blocks of them."""
+    depth = data.shape[0] if data.axes == "zyx" else 1
+    if depth == 1:
+        says = f"{network.name} sees slices above and below too; {data.name} has one slice."
+        mend = "Choose a 2-D network, as unet or tunet."
+        return FitCheck(level="problem", about="axes", says=says, mend=mend)
+    if depth < network.multiple:
+        says = f"{depth} slices are fewer than the {network.multiple} that the network's levels need."
+        return _warn("axes", says, "Most of what it sees is mirrored: choose fewer levels (depth), or a 2-D network.")
+    rows, columns = data.shape[-2:]
+    return _ok("axes", f"{depth} slices of {rows} × {columns} grey values: a network takes blocks of them.")
+
+
+def _no_classes(name: str, trained: Trained) -> FitCheck:
+    return FitCheck(
+        level="problem",
+        about="task",
+        says=f"{name} is an encoder that learned without labels: it knows of no classes yet.",
+        mend=f"Train with it: mlex train {trained.architecture} --start {name} --data … --labels …",
+    )
 
 
 def _channels(network: Network) -> FitCheck:
@@ -215,13 +245,18 @@ def _memory(network: Network, data: Dataset, resources: Resources) -> FitCheck:
     width, batch, patch = (params.get(name) for name in ("base_channels", "batch", "patch"))
     if not (isinstance(width, int) and isinstance(batch, int) and isinstance(patch, int)):
         return _ok("memory", f"Not estimated for {network.name}; it keeps to {resources.memory_gb:g} GB.")
-    side = min(patch, math.ceil(min(data.shape[-2:]) / network.multiple) * network.multiple)
-    needed = TORCH_GB + batch * side**2 * width * MAPS / 1e9
+    lengths = [min(data.shape[-2:])] * 2 + ([data.shape[0]] if network.dims == 3 else [])
+    crop = math.prod(min(patch, math.ceil(length / network.multiple) * network.multiple) for length in lengths)
+    needed = TORCH_GB + batch * crop * width * MAPS[network.dims] / 1e9
     if needed > resources.memory_gb:
         says = f"Training needs about {needed:.1f} GB, and the job asks for {resources.memory_gb:g} GB."
         mend = f"Choose a smaller batch, patch or base_channels, or --memory-gb {math.ceil(needed)}."
         return _warn("memory", says, mend)
     return _ok("memory", f"About {needed:.1f} GB of {resources.memory_gb:g} GB.")
+
+
+def _dims(architecture: Architecture | None) -> int:
+    return 3 if architecture and "z" in architecture.inputs.axes else 2
 
 
 def _multiple(architecture: Architecture, params: Params) -> int:

@@ -113,6 +113,7 @@ class Zoo:
         return Trained(
             architecture=model.architecture,
             builder=builder,
+            task=model.task,
             params=model.params,
             channels=model.channels,
             classes=model.classes,
@@ -196,22 +197,22 @@ class Zoo:
     async def publish(self, job: Job, trained: Trained, file: JobFile, **card: Any) -> Model:
         """Put a training's network into the zoo, as the next version of that name; once for each run and name."""
         weights = await asyncio.to_thread(self.blobs.put, Path(trained.weights))
-        if file.data is None or file.labels is None:
-            raise Invalid(f"{job.name} names no data or labels, so it is no training.")
+        if file.data is None:
+            raise Invalid(f"{job.name} names no data, so it is no training.")
         if file.code is not None:
             code = await asyncio.to_thread(self.blobs.put, Path(trained.weights).with_name(SOURCE))
             if code != f"sha256:{file.code.sha256}":
                 raise Conflict(f"The source in the folder of {job.name} was changed.", hint="Train again.")
             card |= {"code": code, "builder": trained.builder}
-        shared = ("architecture", "params", "channels", "preprocessing", "classes")
+        shared = ("architecture", "task", "params", "channels", "preprocessing", "classes")
         kind = file.architecture
         return await self.add(
             **{name: getattr(trained, name) for name in shared},
-            **({"task": kind.task, "framework": kind.framework} if kind else {}),
+            **({"framework": kind.framework} if kind else {}),
             weights=weights,
             run=job.id,
             dataset=file.data.id,
-            labels=file.labels.id,
+            labels=file.labels.id if file.labels else "",
             trained_on=TrainedOn.of(file.data),
             metrics=job.metrics,
             project=file.spec.project,

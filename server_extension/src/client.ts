@@ -77,6 +77,16 @@ export class Client {
     return this.blob(address('/datasets/{name}/picture', { path: { name }, query }));
   }
 
+  /** A slice of a dataset as numbers: a line of JSON, then the pixels. */
+  async datasetRaster(
+    name: string,
+    query: { axis: number; index: number; size: number },
+    signal: AbortSignal
+  ): Promise<ArrayBuffer> {
+    const blob = await this.blob(address('/datasets/{name}/raster', { path: { name }, query }), signal);
+    return blob.arrayBuffer();
+  }
+
   /** What a run showed after an epoch: labels beside prediction. */
   runPicture(run: string, query: { epoch?: number }): Promise<Blob> {
     return this.blob(address('/jobs/{run}/picture', { path: { run }, query }));
@@ -90,8 +100,8 @@ export class Client {
     return (await response.json()) as T;
   }
 
-  private async blob(path: string): Promise<Blob> {
-    const response = await this.transport.request(path, { method: 'GET', cache: 'default' });
+  private async blob(path: string, signal?: AbortSignal): Promise<Blob> {
+    const response = await this.transport.request(path, { method: 'GET', cache: 'default', signal });
     if (!response.ok) {
       throw await problemOf(response);
     }

@@ -810,6 +810,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/conversions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add the weights of a `.pt` file to the zoo: only its tensors are read, in a process apart; nothing runs. */
+        post: operations["convert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/packages/inspect": {
         parameters: {
             query?: never;
@@ -1187,6 +1204,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tunings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the tunings, the newest first, with how many trials each has and which is the best. */
+        get: operations["tunings"];
+        put?: never;
+        /** Ask for a tuning; when this returns, it is not lost any more. */
+        post: operations["submit_tuning"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tunings/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the trials of a tuning, the best first. */
+        get: operations["tuning"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tunings/{name}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin no more trials of a tuning, and cancel those that run; their checkpoints are kept. */
+        post: operations["tune_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tunings/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on with a tuning that was cancelled or has failed, or with more trials of one that is done. */
+        post: operations["tune_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -1272,6 +1358,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/datasets/{name}/raster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A slice of a dataset as numbers: a line of JSON that says what they are, then one or two bytes a pixel. */
+        get: operations["dataset_raster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/datasets/{name}/labels/{labels}/difference": {
         parameters: {
             query?: never;
@@ -1342,6 +1445,14 @@ export interface components {
             params_schema: {
                 [key: string]: components["schemas"]["JsonValue"];
             };
+            /**
+             * Pretrain Schema
+             * @description The same for learning without labels; None where it has no encoder that could.
+             * @default null
+             */
+            pretrain_schema: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
             inputs: components["schemas"]["ArrayContract"];
             outputs: components["schemas"]["ArrayContract"];
             /**
@@ -1537,6 +1648,85 @@ export interface components {
             same: number;
             /** Metrics */
             metrics: components["schemas"]["Measured"][];
+        };
+        /**
+         * Contender
+         * @description A trial of a tuning.
+         */
+        Contender: {
+            /** Number */
+            number: number;
+            /** Run */
+            run: string;
+            /** Id */
+            id: string;
+            state: components["schemas"]["JobState"];
+            /**
+             * Pruned
+             * @default false
+             */
+            pruned: boolean;
+            /**
+             * Value
+             * @description Of the metric that is compared, so far or in the end.
+             * @default null
+             */
+            value: number | null;
+            /**
+             * Params
+             * @description Of those that are varied.
+             */
+            params: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Done
+             * @description Epochs.
+             * @default null
+             */
+            done: number | null;
+            /**
+             * Total
+             * @default null
+             */
+            total: number | null;
+            /**
+             * Eta S
+             * @default null
+             */
+            eta_s: number | null;
+            /**
+             * Reason
+             * @default null
+             */
+            reason: string | null;
+        };
+        /**
+         * Conversion
+         * @description What became of the weights of another program.
+         */
+        Conversion: {
+            /**
+             * Model
+             * @description What it is called in the zoo.
+             */
+            model: string;
+            /** Version */
+            version: number;
+            /** Tensors */
+            tensors: number;
+            /**
+             * Refused
+             * @description What the file names that is no tensor: it was never looked up.
+             * @default []
+             */
+            refused: string[];
+            /**
+             * Left Aside
+             * @description What it holds besides the weights, as an optimizer.
+             * @default []
+             */
+            left_aside: string[];
         };
         /**
          * Dataset
@@ -1796,6 +1986,46 @@ export interface components {
              * Format: date-time
              */
             imported: string;
+        };
+        /**
+         * EstimateTask
+         * @description Measure a few steps of a training, and what fits into memory; nothing is trained.
+         */
+        EstimateTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "estimate";
+            /**
+             * Model
+             * @description An architecture of the zoo.
+             */
+            model: string;
+            /** Data */
+            data: string;
+            /** Labels */
+            labels: string;
+            /**
+             * Params
+             * @description Network and training parameters; what is left out takes the preset's value, else the architecture's default.
+             * @default {}
+             */
+            params?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Preset
+             * @description Some of the architecture's parameters by one word, as `fast`.
+             * @default null
+             */
+            preset?: string | null;
+            /**
+             * Start
+             * @description What it begins with: a published model (`pores`, `pores@3`) or a finished run, of the same architecture.
+             * @default null
+             */
+            start?: string | null;
         };
         /**
          * Event
@@ -2109,7 +2339,7 @@ export interface components {
              */
             name?: string | null;
             /** Task */
-            task: components["schemas"]["TrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
+            task: components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"];
             /**
              * Target
              * @default local
@@ -2273,6 +2503,27 @@ export interface components {
             elsewhere: number;
             /** Blocks */
             blocks: components["schemas"]["Block"][];
+        };
+        /**
+         * Leaderboard
+         * @description The trials of a tuning, the best first.
+         */
+        Leaderboard: {
+            tuning: components["schemas"]["Tuning"];
+            /** Contenders */
+            contenders: components["schemas"]["Contender"][];
+            /**
+             * Eta S
+             * @description How long the rest takes, by what the trials took that have ended.
+             * @default null
+             */
+            eta_s: number | null;
+            /**
+             * Publish
+             * @description The line that publishes the best.
+             * @default null
+             */
+            publish: string | null;
         };
         /**
          * Lineage
@@ -2552,7 +2803,7 @@ export interface components {
          * @description What a rule waits for.
          * @enum {string}
          */
-        On: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+        On: "training done" | "pretraining done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
         /**
          * Output
          * @description One thing that a finished job left.
@@ -2773,6 +3024,44 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * PretrainTask
+         * @description Let the encoder of a network learn from a dataset without labels.
+         */
+        PretrainTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "pretrain";
+            /**
+             * Model
+             * @description An architecture of the zoo that has an encoder.
+             */
+            model: string;
+            /** Data */
+            data: string;
+            /**
+             * Params
+             * @description Network and training parameters; what is left out takes the preset's value, else the default.
+             * @default {}
+             */
+            params?: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Preset
+             * @description Some of the architecture's parameters by one word, as `fast`.
+             * @default null
+             */
+            preset?: string | null;
+            /**
+             * Start
+             * @description What it begins with: a published model or a finished run, of the same architecture.
+             * @default null
+             */
+            start?: string | null;
         };
         /**
          * Problem
@@ -3033,7 +3322,7 @@ export interface components {
              * Do
              * @enum {string}
              */
-            do: "train" | "predict" | "run";
+            do: "train" | "pretrain" | "predict" | "run";
             /**
              * Task
              * @description The task's fields, as text, where `{run}`, `{dataset}` and the like stand for what the event is about.
@@ -3445,7 +3734,161 @@ export interface components {
              * Task
              * @default null
              */
-            task: (components["schemas"]["TrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+            task: (components["schemas"]["TrainTask"] | components["schemas"]["EstimateTask"] | components["schemas"]["PretrainTask"] | components["schemas"]["PredictTask"] | components["schemas"]["RunTask"]) | null;
+        };
+        /**
+         * Tuning
+         * @description A search, and how it stands.
+         */
+        Tuning: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            spec: components["schemas"]["TuningSpec"];
+            /** Space */
+            space: components["schemas"]["Varied"][];
+            /**
+             * Trials
+             * @description How many there are to be; fewer than were asked for where there are not so many combinations.
+             */
+            trials: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "running" | "done" | "cancelled" | "failed";
+            /**
+             * Message
+             * @description Why it failed, or what it waits for.
+             * @default null
+             */
+            message: string | null;
+            /**
+             * Asked
+             * @description The trials that were begun.
+             * @default 0
+             */
+            asked: number;
+            /**
+             * Running
+             * @description Those that have not ended.
+             * @default 0
+             */
+            running: number;
+            /**
+             * Done
+             * @default 0
+             */
+            done: number;
+            /**
+             * Pruned
+             * @description Those that were ended early, since others were better.
+             * @default 0
+             */
+            pruned: number;
+            /**
+             * Failed
+             * @default 0
+             */
+            failed: number;
+            /**
+             * Best
+             * @description The trial with the best value.
+             * @default null
+             */
+            best: string | null;
+            /**
+             * Value
+             * @default null
+             */
+            value: number | null;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+        };
+        /**
+         * TuningSpec
+         * @description What somebody asked for: a training, and what of it is to be varied.
+         */
+        TuningSpec: {
+            /**
+             * Name
+             * @description Also the experiment of its trials; left out, one is made of the architecture's.
+             * @default null
+             */
+            name?: string | null;
+            /** @description The parameters that it says stay as they are. */
+            task: components["schemas"]["TrainTask"];
+            /**
+             * Vary
+             * @description By parameter: a range `2:5`, `1e-4:1e-2:log` or `16:64:16`, a choice `dice,ce`, or `auto`.
+             * @default {}
+             */
+            vary?: {
+                [key: string]: string;
+            };
+            /**
+             * Trials
+             * @default 20
+             */
+            trials?: number;
+            /**
+             * At Once
+             * @description How many of them run at the same time, at most.
+             * @default 1
+             */
+            at_once?: number;
+            /**
+             * Sampler
+             * @default tpe
+             * @enum {string}
+             */
+            sampler?: "tpe" | "random";
+            /**
+             * Pruner
+             * @default median
+             * @enum {string}
+             */
+            pruner?: "median" | "hyperband" | "none";
+            /**
+             * Metric
+             * @default dice
+             */
+            metric?: string;
+            /**
+             * Seed
+             * @description Of the search; the trials keep that of the training.
+             * @default 0
+             */
+            seed?: number;
+            /**
+             * Target
+             * @default local
+             */
+            target?: string;
+            /**
+             * @default {
+             *       "cpus": null,
+             *       "gpus": null,
+             *       "memory_gb": 4,
+             *       "minutes": null,
+             *       "nodes": 1,
+             *       "queue": null,
+             *       "extra": {}
+             *     }
+             */
+            resources?: components["schemas"]["Resources"];
+            /**
+             * Key
+             * @description The caller's own id of this request: asked twice with one key, it is one tuning.
+             * @default null
+             */
+            key?: string | null;
         };
         /**
          * Upload
@@ -3497,6 +3940,44 @@ export interface components {
              * @default 0
              */
             received?: number;
+        };
+        /**
+         * Varied
+         * @description A parameter that is varied, and what it may be.
+         */
+        Varied: {
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "int" | "float" | "choice";
+            /**
+             * Low
+             * @default null
+             */
+            low: number | null;
+            /**
+             * High
+             * @default null
+             */
+            high: number | null;
+            /**
+             * Step
+             * @default null
+             */
+            step: number | null;
+            /**
+             * Log
+             * @default false
+             */
+            log: boolean;
+            /**
+             * Choices
+             * @default []
+             */
+            choices: components["schemas"]["JsonValue"][];
         };
         /**
          * Verification
@@ -5986,6 +6467,70 @@ export interface operations {
             };
         };
     };
+    convert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A file or folder. */
+                    path: string;
+                    /** @description An architecture of the zoo. */
+                    architecture: string;
+                    /** @description The name of a class, as often as wanted; value and colour are chosen. */
+                    class_names: string[];
+                    /** @description A parameter, as `epochs=4`; `mlex architecture NAME` lists them. */
+                    params?: {
+                        [key: string]: components["schemas"]["JsonValue"];
+                    };
+                    /**
+                     * @description Parameters that go together, as `fast`, `balanced` or `best`; `-p` comes on top.
+                     * @default null
+                     */
+                    preset?: string | null;
+                    /**
+                     * @description What was taken off the grey values before the network saw them.
+                     * @default 0
+                     */
+                    grey_offset?: number;
+                    /**
+                     * @description What they were divided by then.
+                     * @default 1
+                     */
+                    grey_scale?: number;
+                    /**
+                     * @description Its name.
+                     * @default null
+                     */
+                    name?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conversion"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     inspect_package: {
         parameters: {
             query?: never;
@@ -6600,15 +7145,15 @@ export interface operations {
                     name: string;
                     /**
                      * On
-                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @description What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
                      * @enum {string}
                      */
-                    on: "training done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
+                    on: "training done" | "pretraining done" | "prediction done" | "run done" | "job done" | "job failed" | "job ended" | "dataset registered" | "labels saved" | "model published";
                     /**
-                     * @description What kind of job: train, predict or run.
+                     * @description What kind of job: train, pretrain, predict or run.
                      * @enum {string}
                      */
-                    do: "train" | "predict" | "run";
+                    do: "train" | "pretrain" | "predict" | "run";
                     /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
                     fields?: {
                         [key: string]: string;
@@ -6679,15 +7224,15 @@ export interface operations {
                      */
                     rename?: string | null;
                     /**
-                     * @description What happens: `training done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
+                     * @description What happens: `training done`, `pretraining done`, `prediction done`, `run done`, `job done`, `job failed`, `job ended`, `dataset registered`, `labels saved` or `model published`.
                      * @default null
                      */
                     on?: components["schemas"]["On"] | null;
                     /**
-                     * @description What kind of job: train, predict or run.
+                     * @description What kind of job: train, pretrain, predict or run.
                      * @default null
                      */
-                    do?: ("train" | "predict" | "run") | null;
+                    do?: ("train" | "pretrain" | "predict" | "run") | null;
                     /** @description A field of the task, where {run}, {data} and the like stand for what happened: 'model={run}'. */
                     fields?: {
                         [key: string]: string;
@@ -6946,6 +7491,177 @@ export interface operations {
             };
         };
     };
+    tunings: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tuning"][];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submit_tuning: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TuningSpec"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tuning"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tuning: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Leaderboard"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tune_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tuning"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tune_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description How many trainings there are to be.
+                     * @default null
+                     */
+                    trials?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tuning"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events: {
         parameters: {
             query?: {
@@ -7096,6 +7812,41 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dataset_raster: {
+        parameters: {
+            query?: {
+                axis?: number;
+                index?: number;
+                size?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
                 };
             };
             /** @description What went wrong. */

@@ -23,8 +23,9 @@ from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.describe import find, of_entry_point
 from mlex_jupyter.learn.models import build, wants
 from mlex_jupyter.learn.score import Calibration, Confusion
+from mlex_jupyter.learn.training.course import Course
 from mlex_jupyter.learn.training.labelled import Labelled, Painted
-from mlex_jupyter.learn.training.loop import Course, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.types import Params
 from tests.bench import dlsia_trainer
 

@@ -17,7 +17,15 @@ from pathlib import Path
 from tests.bench.__main__ import line
 from tests.bench.figures import Figure
 
-PROGRAMS = ("learn_predict", "learn_memory", "learn_train", "learn_quality", "learn_labels")
+PROGRAMS = (
+    "learn_predict",
+    "learn_volume",
+    "learn_memory",
+    "learn_shards",
+    "learn_train",
+    "learn_quality",
+    "learn_labels",
+)
 FILE = Path("build/bench-learn.json")
 
 

@@ -42,10 +42,10 @@ def _loader(problem: Problem) -> Figure:
     ready = [training.crops.batch(step, range(BATCH)) for step in range(STEPS)]
 
     def loaded() -> float:
-        return _rate(lambda step: training._step(*training.crops.batch(step, range(BATCH))))
+        return _rate(lambda step: training._step(training.batch(step, range(BATCH))))
 
     def in_memory() -> float:
-        return _rate(lambda step: training._step(*ready[step]))
+        return _rate(lambda step: training._step(ready[step]))
 
     loaded(), in_memory()
     ours, best = map(median, interleaved(ROUNDS, loaded, in_memory))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-HEAVY = {"torch", "dlsia", "pandas", "mlflow", "zarr", "scipy", "matplotlib", "PIL"}
+HEAVY = {"torch", "dlsia", "pandas", "mlflow", "zarr", "scipy", "matplotlib", "PIL", "optuna"}
 
 
 def test_modules_import_downward_only() -> None:

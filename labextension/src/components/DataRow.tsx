@@ -2,6 +2,8 @@ import type { Dataset, LabelSet } from '@mlex/api';
 
 import { useMlex } from '../context';
 import { bytes, depth, join, shape } from '../words';
+import { brushIcon } from '../icons';
+import { IconButton } from './IconButton';
 import { Picture } from './Picture';
 import { Row } from './Row';
 
@@ -17,7 +19,20 @@ export function DataRow({ data, sets, selected }: Props): JSX.Element {
   const slices = depth(data);
   const query = { size: 80, ...(slices > 1 ? { axis: 0, index: Math.floor(slices / 2) } : {}) };
   return (
-    <Row id={data.id} selected={selected} onOpen={() => actions.pickData(data.name)} title={data.uri}>
+    <Row
+      id={data.id}
+      selected={selected}
+      onOpen={() => actions.pickData(data.name)}
+      title={data.uri}
+      quiet
+      actions={
+        <IconButton
+          icon={brushIcon}
+          label={`Look at ${data.name}, and paint`}
+          onClick={() => actions.openViewer(data.name)}
+        />
+      }
+    >
       <Picture
         of={data.id}
         load={() => server.datasetPicture(data.name, query)}

@@ -14,7 +14,9 @@ export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null })
   const { server } = useMlex();
   const [picked, pick] = useState<number | null>(null);
   const pictures = curve?.pictures ?? [];
-  const first = job.state === 'done' ? highest(pictures, ({ dice }) => dice) : pictures.at(-1);
+  const unlabelled = job.spec.task.kind === 'pretrain';
+  const first =
+    job.state === 'done' ? (highest(pictures, ({ dice }) => dice) ?? pictures.at(-1)) : pictures.at(-1);
   const shown = pictures.find(({ epoch }) => epoch === picked) ?? first;
   if (!shown) {
     return (
@@ -34,10 +36,16 @@ export function EpochPictures({ job, curve }: { job: Job; curve: Curve | null })
         <Picture
           of={`${job.id}/${shown.epoch}`}
           load={load(shown.epoch)}
-          alt={`Labels beside the prediction after epoch ${shown.epoch}`}
+          alt={`${unlabelled ? 'Patches and those most alike' : 'Labels beside the prediction'} after epoch ${shown.epoch}`}
         />
-        <span className="mlex-Tag">Your labels{shown.z !== null && ` · slice ${shown.z}`}</span>
-        <span className="mlex-Tag mlex-mod-middle">Prediction · epoch {shown.epoch}</span>
+        {unlabelled ? (
+          <span className="mlex-Tag">Patches, and those most alike · epoch {shown.epoch}</span>
+        ) : (
+          <>
+            <span className="mlex-Tag">Your labels{shown.z !== null && ` · slice ${shown.z}`}</span>
+            <span className="mlex-Tag mlex-mod-middle">Prediction · epoch {shown.epoch}</span>
+          </>
+        )}
         {shown.dice !== null && <span className="mlex-Tag mlex-mod-right">Dice {score(shown.dice)}</span>}
       </figure>
       {pictures.length > 1 && (

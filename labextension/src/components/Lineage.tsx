@@ -41,10 +41,13 @@ export function Lineage({ job }: { job: Job }): JSX.Element {
 function sources({ spec: { task } }: Job): Node[] {
   switch (task.kind) {
     case 'train':
+    case 'estimate':
       return [
         { icon: gridIcon, text: task.data },
         { icon: brushIcon, text: task.labels }
       ];
+    case 'pretrain':
+      return [{ icon: gridIcon, text: task.data }];
     case 'predict':
       return [
         { icon: gridIcon, text: task.data },

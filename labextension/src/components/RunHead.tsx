@@ -78,14 +78,17 @@ function RunHeadButtons({ job }: { job: Job }): JSX.Element | null {
       </ActButton>
     );
   }
-  return job.state === 'done' && job.spec.task.kind === 'train' ? (
+  const { kind } = job.spec.task;
+  return job.state === 'done' && (kind === 'train' || kind === 'pretrain') ? (
     <>
       <ActButton act={`publish ${job.id}`} onClick={() => void actions.publish(job)}>
         Publish…
       </ActButton>
-      <ActButton act={`predict ${job.id}`} look="primary" onClick={() => void actions.predictRun(job)}>
-        Predict
-      </ActButton>
+      {kind === 'train' && (
+        <ActButton act={`predict ${job.id}`} look="primary" onClick={() => void actions.predictRun(job)}>
+          Predict
+        </ActButton>
+      )}
     </>
   ) : null;
 }

@@ -32,7 +32,7 @@ export function RunView({ run }: { run: string }): JSX.Element {
       </>
     );
   }
-  const training = job.spec.task.kind === 'train';
+  const training = job.spec.task.kind === 'train' || job.spec.task.kind === 'pretrain';
   return (
     <div className="mlex-Run">
       <Notice />
@@ -53,8 +53,12 @@ export function RunView({ run }: { run: string }): JSX.Element {
         {training && (
           <div className="mlex-Run-side">
             <LossChart curve={curve} />
-            <DiceChart curve={curve} />
-            <ClassScores job={job} curve={curve} />
+            {job.spec.task.kind === 'train' && (
+              <>
+                <DiceChart curve={curve} />
+                <ClassScores job={job} curve={curve} />
+              </>
+            )}
           </div>
         )}
         <LogCard job={job} />

@@ -3,7 +3,8 @@
     @architecture(title="Plain U-Net", description="…", divisible_by="2**(depth-1)", halo="6*2**(depth-1)")
     def unet(*, channels: int, classes: int, depth: Annotated[int, Field(ge=2, le=6)] = 4) -> nn.Module: ...
 
-The module takes float32 slices as batch, channel, row, column and returns logits of the same rows and columns.
+The module takes float32 slices as batch, channel, row, column and returns logits of the same rows and columns; with
+`dims=3` blocks of slices, as batch, channel, slice, row, column.
 A package brings its own by an entry point of the group `mlex.models`; what a person can set in the form is what
 stands in the builder's signature. Nothing here imports torch.
 """
@@ -52,8 +53,12 @@ class Contract:
     """How many slices above and below it takes as further channels, by the parameters."""
     place: int = LAST
     """Where it stands in lists: those with low numbers come first, since they are what to try first."""
+    encodes: bool = False
+    """Whether its networks have `encode`, each level's features on the way down, and so can learn without labels."""
     trains: Literal["steps", "once"] = "steps"
     """By steps along a gradient, or at once, by its own `fit(slices, seed=…, jobs=…)`, which returns a loss."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What its training has for defaults, where those of others do not suit it: `{"patch": 48}`."""
 
 
 def architecture(
@@ -68,7 +73,9 @@ def architecture(
     dims: int = 2,
     neighbours: str = "0",
     place: int = LAST,
+    encodes: bool = False,
     trains: Literal["steps", "once"] = "steps",
+    training: Mapping[str, Any] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Mark a function as a builder of networks."""
 
@@ -84,7 +91,9 @@ def architecture(
             dims,
             neighbours,
             place,
+            encodes,
             trains,
+            training or {},
         )
         return builder
 
@@ -132,12 +141,15 @@ class Wants:
     """Sides divide by this."""
     neighbours: int = 0
     """So many slices above and below are further channels."""
+    dims: int = 2
+    """2 for slices, 3 for blocks of slices."""
 
 
 def wants(where: str, params: Mapping[str, Any]) -> Wants:
     """What the network of this builder and these parameters wants."""
     promise = contract(find_builder(where))
-    return Wants(measure(where, promise.divisible_by, params) or 1, measure(where, promise.neighbours, params) or 0)
+    multiple, neighbours = (measure(where, rule, params) for rule in (promise.divisible_by, promise.neighbours))
+    return Wants(multiple or 1, neighbours or 0, promise.dims)
 
 
 def channels_of(network: nn.Module) -> int:

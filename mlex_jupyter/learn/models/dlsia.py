@@ -24,7 +24,7 @@ from torch import nn
 
 from mlex_jupyter.errors import Unavailable
 from mlex_jupyter.learn.models import architecture
-from mlex_jupyter.learn.models.unet import LAYERS, PRESETS, Base, Depth, Growth
+from mlex_jupyter.learn.models.unet import BLOCKS, LAYERS, PRESETS, Base, Depth, Growth
 
 STAND_INS = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.utils")
 
@@ -107,6 +107,7 @@ Dilation = Annotated[int, Field(ge=1, le=15, description="The widest gap between
 
 @architecture(
     title="TUNet (DLSIA)",
+    encodes=True,
     place=1,
     description="DLSIA's tunable U-Net, a proven choice for tomograms.",
     divisible_by="2**(depth-1)",
@@ -128,10 +129,12 @@ def tunet(
 
 @architecture(
     title="TUNet in 3-D (DLSIA)",
+    place=6,
     description="DLSIA's tunable U-Net over blocks instead of slices: for what only shows in depth.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
     dims=3,
+    training=BLOCKS,
     presets={
         "fast": {"depth": 3, "base_channels": 4},
         "balanced": {"depth": 3, "base_channels": 8},
@@ -173,6 +176,7 @@ def _tunet(dims, channels, classes, depth, base_channels, growth_rate, hidden_ra
 
 @architecture(
     title="TUNet3+ (DLSIA)",
+    encodes=True,
     description="DLSIA's U-Net 3+: every level sees all others, which helps where things differ in size. Slower.",
     divisible_by="2**(depth-1)",
     presets={

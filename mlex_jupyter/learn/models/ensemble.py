@@ -58,6 +58,20 @@ class Ensemble(nn.Module):
         return torch.stack([one for one in made if one is not None])
 
 
+class Apart(nn.Module):
+    """An ensemble whose members are told apart: all of their logits as channels, one member's after the other's."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+        self.count = len(ensemble.members)
+        self.halo = ensemble.halo
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """The logits of every class by every member."""
+        return torch.cat([member(x_BCHW) for member in self.ensemble.members], dim=1)
+
+
 def mean_logits(logits_KBCHW: Tensor) -> Tensor:
     """Logits whose softmax is the mean of the members' softmaxes."""
     return logits_KBCHW.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits_KBCHW))

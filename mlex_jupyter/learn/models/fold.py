@@ -31,20 +31,29 @@ def folded(network: nn.Module, example_BCHW: Tensor | None = None) -> nn.Module:
 
 
 def _fold_what_follows(network: nn.Module, example_BCHW: Tensor) -> nn.Module:
+    """All at once where that is equal, else one by one those that are."""
     if not any(_is_normal(part) for part in network.modules()):
         return network
-    before = copy.deepcopy(network)
     wanted, pairs = _watched(network, example_BCHW)
-    for first, second in pairs:
-        _fold(network, first, second)
+    for some in (pairs, *([pair] for pair in pairs if len(pairs) > 1)):
+        tried = copy.deepcopy(network)
+        for names in some:
+            _fold(tried, *(tried.get_submodule(name) for name in names))
+        if _is_equal(tried, example_BCHW, wanted):
+            network = tried
+            if some is pairs:
+                break
+    return network
+
+
+def _is_equal(network: nn.Module, example_BCHW: Tensor, wanted: Tensor) -> bool:
     with torch.inference_mode():
         found = network(example_BCHW)
-    largest = float(wanted.abs().max())
-    return network if torch.allclose(found, wanted, rtol=ROUNDING, atol=ROUNDING * largest) else before
+    return torch.allclose(found, wanted, rtol=ROUNDING, atol=ROUNDING * float(wanted.abs().max()))
 
 
-def _watched(network: nn.Module, example_BCHW: Tensor) -> tuple[Tensor, list[tuple[nn.Module, nn.Module]]]:
-    """What the network makes of an example, and which normalisation took just what a convolution gave."""
+def _watched(network: nn.Module, example_BCHW: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """What the network makes of an example, and which normalisation took just what a convolution gave, by name."""
     made: dict[int, nn.Module] = {}
     kept: list[Tensor] = []  # so that no address is used twice
     pairs: list[tuple[nn.Module, nn.Module]] = []
@@ -66,8 +75,9 @@ def _watched(network: nn.Module, example_BCHW: Tensor) -> tuple[Tensor, list[tup
     finally:
         for hook in hooks:
             hook.remove()
+    named = {part: name for name, part in network.named_modules()}
     once = [pair for pair in pairs if _fits(*pair) and all(calls.count(one) == 1 for one in pair)]
-    return wanted, once
+    return wanted, [(named[first], named[second]) for first, second in once]
 
 
 def _is_normal(part: nn.Module) -> bool:

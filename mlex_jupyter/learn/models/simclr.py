@@ -1,8 +1,9 @@
 """SimCLR: an encoder learns from slices alone, before there are labels, by telling two views of one patch from others.
 
-A view is the patch as it might have been scanned as well: shifted, flipped, turned by quarters, brighter, darker, less
-sharp, noisier. Colours, cuts and odd angles, which no scan makes, are left out. The encoder is that of any network
-with `encode`, a U-Net of ours or DLSIA's; its weights keep their names, so that such a network can begin with them.
+A view is the patch as it might have been scanned as well: shifted, a little larger or smaller, flipped, turned by
+quarters, brighter, darker, less sharp, noisier. Colours, cuts and odd angles, which no scan makes, are left out. The
+encoder is that of any network with `encode`, a U-Net of ours or DLSIA's; its weights keep their names, so that such a
+network can begin with them.
 Axes: B batch, C channel, H row, W column, P projection.
 """
 
@@ -25,6 +26,8 @@ PROJECTED = 64
 class Changes:
     """How far a view may be from its patch; grey values are such that nearly all lie between -2 and 2."""
 
+    scale: float = 0.2
+    """By this share larger or smaller."""
     gain: float = 0.25
     """By this share more or less contrast."""
     offset: float = 0.3
@@ -55,9 +58,12 @@ class SimCLR(nn.Module):
 
 
 def embed(network: nn.Module, x_BCHW: Tensor) -> Tensor:
-    """What the encoder makes of each image as a whole, as numbers: its deepest features, averaged over the places."""
-    deepest: Tensor = _encode(network)(x_BCHW)[-1]
-    return deepest.flatten(2).mean(dim=2)
+    """What the encoder makes of each image as a whole, as numbers: each level's features, averaged over the places.
+
+    The levels near the image are among them since they are what tells one texture from another, and what a
+    segmentation begins with.
+    """
+    return torch.cat([level.flatten(2).mean(dim=2) for level in _encode(network)(x_BCHW)], dim=1)
 
 
 def nt_xent(first_BP: Tensor, second_BP: Tensor, temperature: float = 0.2) -> Tensor:
@@ -109,8 +115,11 @@ def views(patches_BCHW: Tensor, side: int, dice: torch.Generator, changes: Chang
 
 
 def _view(patch_CHW: Tensor, side: int, dice: torch.Generator, changes: Changes) -> Tensor:
-    top, left = (_whole(dice, size - side + 1) for size in patch_CHW.shape[-2:])
-    view = patch_CHW[:, top : top + side, left : left + side]
+    cut = min(round(side * (1 + changes.scale * (2 * _share(dice) - 1))), *patch_CHW.shape[-2:])
+    top, left = (_whole(dice, size - cut + 1) for size in patch_CHW.shape[-2:])
+    view = patch_CHW[:, top : top + cut, left : left + cut]
+    if cut != side:
+        view = functional.interpolate(view[None], (side, side), mode="bilinear", align_corners=False)[0]
     view = torch.rot90(view, _whole(dice, 4), (1, 2))
     view = view.flip(2) if _whole(dice, 2) else view
     if _whole(dice, 2):

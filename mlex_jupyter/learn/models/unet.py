@@ -74,9 +74,13 @@ PRESETS = {
     "best": {"depth": 5, "base_channels": 32},
 }
 
+BLOCKS = {"patch": 48, "batch": 4}
+"""How training shows blocks: about as wide as a voxel looks, and as many voxels in a batch as pixels of crops."""
+
 
 @architecture(
     title="Plain U-Net",
+    encodes=True,
     place=2,
     description="The classic encoder and decoder with skips. A good first choice.",
     divisible_by="2**(depth-1)",
@@ -98,6 +102,7 @@ def unet(
 
 @architecture(
     title="U-Net in 2.5-D",
+    encodes=True,
     place=4,
     description="The plain U-Net with the slices above and below as channels: some depth, at the price of 2-D.",
     divisible_by="2**(depth-1)",
@@ -121,10 +126,12 @@ def unet25d(
 
 @architecture(
     title="U-Net in 3-D",
+    place=5,
     description="The plain U-Net over blocks instead of slices: for what only shows in depth. Takes memory and time.",
     divisible_by="2**(depth-1)",
     halo="6*2**(depth-1)",
     dims=3,
+    training=BLOCKS,
     presets={
         "fast": {"depth": 3, "base_channels": 4},
         "balanced": {"depth": 3, "base_channels": 8},

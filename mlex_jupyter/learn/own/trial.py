@@ -58,6 +58,11 @@ class Trial:
         """A side that divides."""
         return -(-least // self.multiple) * self.multiple
 
+    @property
+    def ahead(self) -> tuple[int, ...]:
+        """How many slices a block has, where it sees blocks and not slices."""
+        return (self.side(16),) if self.promise.dims == 3 else ()
+
 
 # ---------------------------------------------------------------- the checks: each says what it found, or raises
 
@@ -104,8 +109,8 @@ def _forward(network: Any, trial: Trial, batch: int, rows: int, columns: int) ->
     import torch
 
     with torch.no_grad():
-        logits = network(torch.randn(batch, trial.planes, rows, columns))
-    wanted = (batch, CLASSES, rows, columns)
+        logits = network(torch.randn(batch, trial.planes, *trial.ahead, rows, columns))
+    wanted = (batch, CLASSES, *trial.ahead, rows, columns)
     if not isinstance(logits, torch.Tensor):
         raise Invalid(f"It gives a {type(logits).__name__}.", hint="Give one tensor of logits.")
     if tuple(logits.shape) != wanted:
@@ -141,7 +146,7 @@ def halo(trial: Trial) -> str:
     from mlex_jupyter.learn.models.reach import reach
 
     said = measure(trial.where, trial.promise.halo, trial.params)
-    found = reach(trial.network(), trial.multiple, trial.planes)
+    found = reach(trial.network(), trial.multiple, trial.planes, trial.promise.dims)
     if found is None:
         if said is not None:
             raise Invalid(f"A pixel looks over the whole slice, not {said} pixels far as it says.", hint="Say no halo.")
@@ -168,7 +173,7 @@ def keeps(trial: Trial) -> str:
     content = save(packed(first.state_dict()))
     second.load_state_dict(load(content))
     second.eval()
-    image = torch.randn(1, trial.planes, trial.side(), trial.side())
+    image = torch.randn(1, trial.planes, *trial.ahead, trial.side(), trial.side())
     with torch.no_grad():
         before, again, after = first(image), first(image), second(image)
         fast = folded(first)(image)
@@ -224,10 +229,11 @@ def pictures(trial: Trial) -> str:
     with torch.no_grad():
         found = network(image)[0].argmax(dim=0)
     right = float((found == target[0]).float().mean())
+    seen = tuple(slices // 2 for slices in trial.ahead)  # the slice in the middle of a block
     colours = ("#0072b2", "#e69f00", "#009e73")
     classes = [ClassInfo(value=number + 1, name=str(number), color=one) for number, one in enumerate(colours)]
-    values = [(one + 1).to(torch.uint8).numpy() for one in (target[0], found)]
-    trial.picture = picture(image[0, 0].numpy(), values[0], values[1], classes)
+    values = [(one[seen] + 1).to(torch.uint8).numpy() for one in (target[0], found)]
+    trial.picture = picture(image[0, 0][seen].numpy(), values[0], values[1], classes)
     return f"{how} on bands and a disc, {right:.0%} of the pixels are right"
 
 
@@ -260,8 +266,8 @@ def _synthetic(trial: Trial) -> tuple[Any, Any]:
     target_HW[(rows - side // 2) ** 2 + (columns - side // 3) ** 2 < (side // 5) ** 2] = 2
     generator = torch.Generator().manual_seed(0)
     grey_HW = torch.tensor([-1.0, 0.0, 1.0])[target_HW]
-    noise = torch.randn(2, trial.planes, side, side, generator=generator)
-    return grey_HW[None, None] + 0.3 * noise, target_HW[None].repeat(2, 1, 1)
+    noise = torch.randn(2, trial.planes, *trial.ahead, side, side, generator=generator)
+    return grey_HW + 0.3 * noise, target_HW.expand(2, *trial.ahead, side, side).clone()
 
 
 def _optimizer(network: Any) -> Any:

@@ -43,6 +43,11 @@ def try_one(folder: Path) -> dict[str, object]:
             "This network sees neighbouring slices too, which a package of bioimage.io cannot say.",
             hint="Share it with `mlex publish --visibility shared`, or train a network that sees single slices.",
         )
+    if promise.dims == 3:
+        raise Invalid(
+            "This network sees blocks of slices, which a package of bioimage.io for slices cannot hold.",
+            hint="Share it with `mlex publish --visibility shared`, or train a network that sees single slices.",
+        )
     network = load_network(model, folder / model.weights, torch.device("cpu"))
     halo = halo_of(model.builder, model.params, network, model.channels) or 0
     smallest = up_to(2 * halo + multiple, multiple)

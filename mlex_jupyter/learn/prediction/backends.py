@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mlex_jupyter.learn import machine
+from mlex_jupyter.learn.machine import LAYOUTS
 from mlex_jupyter.learn.models import channels_of
 from mlex_jupyter.learn.prediction import tiles
 from mlex_jupyter.learn.prediction.tiles import Floats
 
-CONVERTED = 64
-"""The side at which a network is shown to OpenVINO; it takes any other then."""
-PROBE = 256
+CONVERTED = {2: 64, 3: 32}
+"""The side, by dimensions, at which a network is shown to OpenVINO; it takes any other then."""
+PROBE = {2: 256, 3: 64}
 NEAR = 1e-5
 """The most that logits may differ, as a share of the largest."""
 GAIN = 1.05
@@ -33,9 +36,14 @@ class Backend(Protocol):
     """Computes logits. Called from one thread."""
 
     name: str
+    channels: int
+    """How many it takes."""
 
     def __call__(self, images_BCYX: Floats) -> Tensor:
         """The logits of slices whose sides divide."""
+
+    def let_go(self) -> None:
+        """Give back what is kept for the next call."""
 
 
 class Torch:
@@ -46,10 +54,16 @@ class Torch:
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self.network = network
         self.device = device
+        self.channels = channels_of(network)
 
     def __call__(self, images_BCYX: Floats) -> Tensor:
         """The logits, on the device."""
         return tiles.forward(self.network, images_BCYX, self.device)
+
+    def let_go(self) -> None:
+        """What torch keeps."""
+        machine.let_go(self.device)
+        trim()
 
 
 class OpenVino:
@@ -57,18 +71,18 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, network: nn.Module, multiple: int) -> None:
+    def __init__(self, network: nn.Module, multiple: int, dims: int = 2) -> None:
         with silent():
             import openvino
 
-        channels = channels_of(network)
-        side = tiles.up_to(CONVERTED, multiple)
+        self.channels = channels = channels_of(network)
+        sides = [tiles.up_to(CONVERTED[dims], multiple)] * dims
         self._core = openvino.Core()
         with torch.inference_mode():
             self._model = openvino.convert_model(
                 network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-                example_input=torch.zeros(1, channels, side, side),
-                input=[-1, channels, -1, -1],
+                example_input=torch.zeros(1, channels, *sides),
+                input=[-1, channels, *[-1] * dims],
             )
         self._compiled: dict[tuple[int, ...], Any] = {}
 
@@ -77,6 +91,11 @@ class OpenVino:
         request = self._compiled.get(images_BCYX.shape) or self._compile(images_BCYX.shape)
         made = request.infer([images_BCYX], share_inputs=True, share_outputs=True)
         return torch.from_numpy(made[0])
+
+    def let_go(self) -> None:
+        """What was compiled for some size."""
+        self._compiled.clear()
+        trim()
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
         if len(self._compiled) == KEPT:
@@ -104,28 +123,28 @@ def silent() -> Iterator[None]:
         del sys.modules[REPORTS]
 
 
-def openvino(network: nn.Module, multiple: int) -> OpenVino | str:
+def openvino(network: nn.Module, multiple: int, dims: int = 2) -> OpenVino | str:
     """The network in OpenVINO, or why it cannot be."""
     try:
-        return OpenVino(network, multiple)
+        return OpenVino(network, multiple, dims)
     except ImportError:
         return "it is not installed"
     except Exception as error:  # a layer that it does not know; its errors have many types
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"it does not take this network: {first[:200]}"
     finally:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=LAYOUTS[dims])  # type: ignore[call-overload]
 
 
-def faster(network: nn.Module, multiple: int, threads_device: torch.device) -> tuple[Backend, str]:
+def faster(network: nn.Module, multiple: int, threads_device: torch.device, dims: int = 2) -> tuple[Backend, str]:
     """OpenVINO where it gives the same and takes less time, else torch; and why, in words."""
     plain = Torch(network, threads_device)
-    other = openvino(network, multiple)
+    other = openvino(network, multiple, dims)
     if isinstance(other, str):
         return plain, f"torch computes; OpenVINO does not, since {other}"
     channels = channels_of(network)
-    side = tiles.up_to(PROBE, multiple)
-    probe_BCYX = np.random.default_rng(0).normal(size=(1, channels, side, side)).astype(np.float32)
+    sides = [tiles.up_to(PROBE[dims], multiple)] * dims
+    probe_BCYX = np.random.default_rng(0).normal(size=(1, channels, *sides)).astype(np.float32)
     try:
         truth, made = plain(probe_BCYX), other(probe_BCYX)
     except Exception as error:  # see above; here in what it made of the network
@@ -152,9 +171,17 @@ def keep_memory() -> None:
     """Use large pieces of memory again instead of asking the kernel for new ones, which have to be cleared each time.
 
     A layer's output is larger than what glibc keeps by itself; without this nearly half of a network's time goes
-    into pages.
+    into pages. Where a process may have only so much, it is needed elsewhere, and given back.
     """
+    if machine.free_bytes() < math.inf:
+        return
     with contextlib.suppress(OSError, AttributeError):  # another C library knows no such thing
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+def trim() -> None:
+    """Give unused pieces of memory back to the kernel after all."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -28,14 +28,20 @@ def slices_of_band(sides: Sequence[int]) -> int:
     return max(1, min(BAND_SLICES, BAND_PIXELS // math.prod(sides)))
 
 
+def pieces(scope: range, band: int) -> list[range]:
+    """A range of slices in bands that begin at multiples of their size."""
+    starts = range(scope.start // band * band, scope.stop, band)
+    return [range(max(start, scope.start), min(start + band, scope.stop)) for start in starts]
+
+
 def missing(scope: range, band: int, done: Collection[int]) -> list[range]:
     """What is left to do in a range of slices, in bands that begin at multiples of their size."""
     found: list[range] = []
-    for start in range(scope.start // band * band, scope.stop, band):
-        for z in range(max(start, scope.start), min(start + band, scope.stop)):
+    for piece in pieces(scope, band):
+        for z in piece:
             if z in done:
                 continue
-            if found and found[-1].stop == z > start:
+            if found and found[-1].stop == z > piece.start:
                 found[-1] = range(found[-1].start, z + 1)
             else:
                 found.append(range(z, z + 1))
@@ -68,9 +74,13 @@ class Reader:
         self.volume = volume
         self.neighbours = neighbours
         depth, channels, rows, columns = volume.shape_ZCYX
+        self.channels = channels * (2 * neighbours + 1)
         chunk = dict(zip(volume.axes, volume.chunks, strict=True)).get("z", 1) if volume.chunks else 1
         fits = chunk * channels * rows * columns * volume.dtype.itemsize <= MOST_BYTES
         self._together = min(chunk, depth) if fits else 1
+        self.kept_bytes = (
+            0 if self._together == 1 else self._together * math.prod(volume.shape_ZCYX[1:]) * volume.dtype.itemsize
+        )
         self._kept: tuple[int, NDArray[Any]] | None = None
 
     def __call__(self, zs: range) -> NDArray[Any]:

@@ -32,6 +32,9 @@ class Plan(Record):
     batch: int
     band: int
     """Slices that are written together; bands begin at multiples of it."""
+    dims: int = 2
+    computed: int = 0
+    """Voxels that are computed for all slices, where a halo of slices makes them more than there are."""
 
 
 class Band(Record):
@@ -74,6 +77,10 @@ class Ledger:
         self._bands.mkdir(exist_ok=True)
         for record in self._bands.iterdir():
             record.unlink()
+        self.keep_to(plan)
+
+    def keep_to(self, plan: Plan) -> None:
+        """From now on; what is done stays."""
         write_whole(self._plan, plan.model_dump_json(indent=2))
 
     def record(self, band: Band) -> None:

@@ -29,6 +29,7 @@ def flow(
     coming: deque[tuple[Item, Future[Read]]] = deque()
     going: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
+        writer.submit(int)  # its thread is there before memory is scarce
         try:
             while go_on():
                 for item in left:

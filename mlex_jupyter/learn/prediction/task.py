@@ -1,9 +1,7 @@
-"""Segment a volume with a trained network, slice by slice.
+"""Segment a volume with a trained network, slice by slice, into the volumes of outputs.py.
 
-    <job>/prediction.zarr     class values, an OME-NGFF label image; 0 where no slice was asked for
-    <job>/uncertainty.zarr    the entropy of each pixel: 0 is certain, 255 a guess
-    <job>/probabilities.zarr  of every class, 255 is certain; on request
-    <job>/segmented.json      how much there is of each class, in how many objects; how sure each slice is
+    <job>/segmented.json   how much there is of each class, in how many objects; how sure each slice is
+    <job>/pictures/        slices as they were segmented, the newest also as <job>/picture.png
 
 Reading, computing and writing overlap. A band of slices counts once its files are durable and their hash is recorded
 (ledger.py), so that a killed run computes at most one band again, and comes to the same bytes.
@@ -21,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from mlex_jupyter.data.provenance import provenance
 from mlex_jupyter.data.readers import open_volume
 from mlex_jupyter.data.volume import Volume
 from mlex_jupyter.errors import Invalid
@@ -30,26 +27,28 @@ from mlex_jupyter.files import write_whole
 from mlex_jupyter.learn import machine, picture
 from mlex_jupyter.learn.attempt import Attempt, Stopped
 from mlex_jupyter.learn.models import wants
+from mlex_jupyter.learn.models.ensemble import Apart, Ensemble
 from mlex_jupyter.learn.pace import Pace
-from mlex_jupyter.learn.prediction import backends, bands
+from mlex_jupyter.learn.prediction import backends, bands, memory, slabs
+from mlex_jupyter.learn.prediction.computing import Computing
 from mlex_jupyter.learn.prediction.ledger import Band, Ledger, Plan, hash_of
-from mlex_jupyter.learn.prediction.levels import Levels, Like, sync
+from mlex_jupyter.learn.prediction.levels import sync
+from mlex_jupyter.learn.prediction.outputs import Images, Outputs
 from mlex_jupyter.learn.prediction.pipeline import flow
+from mlex_jupyter.learn.prediction.room import bytes_per_voxel
 from mlex_jupyter.learn.prediction.segmenter import Found, Segmenter, load_network, weights_file
 from mlex_jupyter.learn.prediction.tally import Tally, means
-from mlex_jupyter.learn.prediction.tiles import Fit, fit_for
+from mlex_jupyter.learn.prediction.tiles import Fit, bytes_per_pixel, fit_for
 from mlex_jupyter.settings import Settings
-from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, now, part_of, range_of
+from mlex_jupyter.types import Dataset, Output, PredictTask, Result, Trained, part_of, range_of
 
-SAY_S = 0.2
 PICTURE_S = 5.0
 PROBED_PIXELS = 1 << 25
 """A prediction of fewer pixels is over before it is known what is fastest."""
 BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 23}
 """At once, for small slices: beyond that a batch gains nothing."""
-LARGE_SLICE = 1 << 26
+LARGE_SLICE = 1 << 21
 """Pixels; of such slices only one is read and one written ahead."""
-PARTS = {"values": "prediction", "unsure": "uncertainty", "shares": "probabilities"}
 
 
 def predict(attempt: Attempt) -> Result:
@@ -59,7 +58,7 @@ def predict(attempt: Attempt) -> Result:
     return prediction.finish()
 
 
-class Prediction:
+class Prediction(Computing):
     """One prediction: a network, a volume, and how far it is."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -83,11 +82,17 @@ class Prediction:
         self.mine = part_of(self.task.part, self.scope)
         backends.keep_memory()
         self.device = machine.prepare()
-        self.folder = self._folder()
-        self.ledger = Ledger(self.folder)
+        shape_ZYX, has_z = (depth, *self.sides), "z" in self.volume.axes
+        folder = self._folder()
+        self.outputs = Outputs(folder, self.data, shape_ZYX, has_z, self.model, self.task.probabilities)
+        self.ledger = Ledger(folder)
+        wanted = wants(self.model.builder, self.model.params)
+        self.ahead = 1 if wanted.dims == 3 or math.prod(self.sides) > LARGE_SLICE else 2
+        self.reader = bands.Reader(self.volume, wanted.neighbours)
         self.plan, self.segmenter, self.images = self._planned()
         self.tally = Tally(self.scope)
-        self.reader = bands.Reader(self.volume, wants(self.model.builder, self.model.params).neighbours)
+        if self.plan.dims == 3:
+            self.reader = slabs.Reader(self.volume, self.segmenter.fit)
         self._resume()
 
     def _folder(self) -> Path:
@@ -100,29 +105,37 @@ class Prediction:
 
     # ------------------------------------------------------------ the plan
 
-    def _planned(self) -> tuple[Plan, Segmenter, dict[str, Levels]]:
+    def _planned(self) -> tuple[Plan, Segmenter, Images]:
         """How it is done: as an earlier attempt began, or as suits the network, the slices and the machine."""
         weights = weights_file(self.model, self.attempt.path)
         network = load_network(self.model, weights, self.device)
+        if isinstance(network, Ensemble):
+            network = Apart(network)
+        wanted = wants(self.model.builder, self.model.params)
+        of_one = bytes_per_pixel if wanted.dims == 2 else bytes_per_voxel
+        self._pixel_bytes = of_one(network, wanted.multiple, self.device)
         with self.ledger.alone():
             made_by = self._made_by(weights)
-            plan = self.ledger.plan(made_by) if all(self._place(part).exists() for part in self._parts()) else None
+            plan = self.ledger.plan(made_by) if self.outputs.exist else None
             backend = self._as_before(plan, network) if plan else None
             if plan is None or backend is None:
                 memory_gb = self.attempt.job.spec.resources.memory_gb
                 fit = fit_for(network, self.model.builder, self.model.params, self.device, memory_gb)
+                cut = self._cut(network, fit) if fit.dims == 3 else None
                 backend = self._fastest(network, fit)
-                plan = self._begin(made_by, backend.name, fit)
-            images = {part: Levels(self._place(part)) for part in self._parts()}
-        fit = Fit(plan.multiple, plan.halo, plan.largest)
-        self._say_how(fit)
+                if cut is None and self.device.type == "cpu":
+                    fit = memory.fitted(fit, self.sides, self._left(network), self._pixel_bytes, backend)
+                plan = self._begin(made_by, backend.name, cut.fit if cut else fit, cut)
+            images = self.outputs.open()
+        fit = Fit(plan.multiple, plan.halo, plan.largest, plan.dims)
+        self._say_how(fit, plan)
         return plan, Segmenter(self.model, backend, fit, probabilities=self.task.probabilities), images
 
     def _as_before(self, plan: Plan, network: nn.Module) -> backends.Backend | None:
         """What an earlier attempt computed with, so that the rest comes out as if it had gone on."""
         if plan.backend == backends.Torch.name:
             return backends.Torch(network, self.device)
-        found = backends.openvino(network, plan.multiple)
+        found = backends.openvino(network, plan.multiple, plan.dims)
         if isinstance(found, str) and self.task.shared:
             raise Invalid(f"The other jobs compute with OpenVINO, which does not compute here, since {found}.")
         if isinstance(found, str):
@@ -134,46 +147,57 @@ class Prediction:
         large = len(self.scope) * math.prod(self.sides) >= PROBED_PIXELS
         if self.device.type != "cpu" or not large or not Settings.load().openvino:
             return backends.Torch(network, self.device)
-        backend, why = backends.faster(network, fit.multiple, self.device)
+        backend, why = backends.faster(network, fit.multiple, self.device, fit.dims)
         self.attempt.note(why)
         return backend
 
-    def _begin(self, made_by: str, backend: str, fit: Fit) -> Plan:
+    def _cut(self, network: nn.Module, fit: Fit) -> slabs.Cut:
+        """The slabs of a 3-D network, as thick as suits the memory."""
+        memory_gb = self.attempt.job.spec.resources.memory_gb
+        return slabs.cut_for(network, self.volume, self.scope, fit, self.device, memory_gb, self._found_bytes)
+
+    def _left(self, network: nn.Module) -> float:
+        """Of the memory, for the layers."""
+        weights = sum(one.numel() * one.element_size() for one in network.parameters())
+        return memory.left(self._held, weights, self.attempt.job.spec.resources.memory_gb)
+
+    @property
+    def _found_bytes(self) -> int:
+        return 2 + (len(self.model.classes) if self.task.probabilities else 0)
+
+    @property
+    def _held(self) -> float:
+        read = self.reader.channels * self.volume.dtype.itemsize
+        return memory.held(self.sides, read, self._found_bytes, self.ahead) + self.reader.kept_bytes
+
+    def _begin(self, made_by: str, backend: str, fit: Fit, by_slabs: slabs.Cut | None) -> Plan:
         """Empty volumes, and a plan."""
-        for part in self._parts():
-            Levels.create(self._place(part), self._like(part))
-        band = bands.slices_of_band(self.sides)
+        self.outputs.create(self.attempt.job.name)
+        band = by_slabs.band if by_slabs else bands.slices_of_band(self.sides)
         at_once = BATCH_PIXELS["cpu" if self.device.type == "cpu" else "cuda"]
         batch = max(1, min(band, at_once // math.prod(self.sides), fit.pixels // math.prod(self.sides)))
-        cut = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest}
+        cut: dict[str, Any] = {"multiple": fit.multiple, "halo": fit.halo, "largest": fit.largest, "dims": fit.dims}
+        if by_slabs:
+            batch, cut = 1, cut | {"computed": by_slabs.computed}
         plan = Plan(made_by=made_by, backend=backend, batch=batch, band=band, **cut)
         self.ledger.begin(plan)
         return plan
 
-    def _parts(self) -> list[str]:
-        return [part for part in PARTS if part != "shares" or self.task.probabilities]
-
-    def _place(self, part: str) -> Path:
-        return self.folder / f"{PARTS[part]}.zarr"
-
-    def _like(self, part: str) -> Like:
-        axes = "zyx" if "z" in self.volume.axes else "yx"
-        shape = (*((self.volume.shape_ZCYX[0],) if "z" in axes else ()), *self.sides)
-        if part == "shares":
-            axes, shape = "c" + axes, (len(self.model.classes), *shape)
-        sizes = {"pixel_size": self.data.pixel_size, "pixel_unit": self.data.pixel_unit}
-        classes = self.model.classes if part == "values" else ()
-        return Like(name=self.attempt.job.name, axes=axes, shape=shape, classes=classes, **sizes)  # type: ignore[arg-type]
+    def useful(self, plan: Plan) -> float | None:
+        """Of all voxels that are computed, the share of those that are asked for; None where nothing is twice."""
+        return len(self.scope) * math.prod(self.sides) / plan.computed if plan.computed else None
 
     def _made_by(self, weights: Path) -> str:
         """One text for all that decides what comes out, but for the slices: of those others may be done later."""
         digest = hashlib.sha256(weights.read_bytes())
         model = self.model.model_dump_json(exclude={"weights"})
-        digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "2")).encode())
+        digest.update(repr((model, self.data.id, self.data.shape, self.task.probabilities, "3")).encode())
         return digest.hexdigest()
 
-    def _say_how(self, fit: Fit) -> None:
-        if fit.halo is None:
+    def _say_how(self, fit: Fit, plan: Plan) -> None:
+        if plan.dims == 3:
+            self.attempt.note(slabs.in_words(plan.band, fit, len(self.scope), self.useful(plan)))
+        elif fit.halo is None:
             how = "in one piece" if fit.whole(tuple(self.sides)) else "in tiles that are blended, not exactly"
             self.attempt.note(f"A pixel sees the whole slice in this network: slices are computed {how}")
         elif not fit.whole(tuple(self.sides)):
@@ -181,11 +205,8 @@ class Prediction:
 
     # ------------------------------------------------------------ band by band
 
-    def _files(self, z: int) -> list[Path]:
-        return [file for image in self.images.values() for file in image.files(z)]
-
     def _resume(self) -> None:
-        whole, damaged = self.ledger.whole(self._files)
+        whole, damaged = self.ledger.whole(self.images.files)
         for band in whole:
             self.tally.add(band)
         if damaged:
@@ -198,34 +219,22 @@ class Prediction:
         self.pace = Pace(len(self.scope), self.tally.done)
         self._say()
         left = bands.missing(self.mine, self.plan.band, self.tally.uncertainty)
-        ahead = 1 if math.prod(self.sides) > LARGE_SLICE else 2
-        going = {"ahead": ahead, "go_on": lambda: not self.attempt.stopping}
-        flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
+        going = {"ahead": self.ahead, "go_on": lambda: not self.attempt.stopping}
+        try:
+            flow(bands.coarse_first(left), self.reader, self._compute, self._write, **going)  # type: ignore[arg-type]
+        except (MemoryError, RuntimeError) as error:
+            if machine.is_out_of_memory(error):
+                in_slabs = self.plan.dims == 3
+                raise (slabs.too_large() if in_slabs else memory.too_large(self.sides, self._held)) from error
+            raise
         if any(z not in self.tally.uncertainty for z in self.mine):
-            raise Stopped(f"Stopped: {self.tally.done} of {len(self.scope)} slices are done, and are kept.")
-
-    def _compute(self, zs: range, raw_BCYX: NDArray[Any]) -> tuple[Found, NDArray[Any]]:
-        found = []
-        for at in range(0, len(zs), self.plan.batch):
-            found.append(self.segmenter(raw_BCYX[at : at + self.plan.batch]))
-            self.pace.step(len(found[-1].values_BYX))
-            if self.pace.every("progress", SAY_S):
-                self._say()
-        if len(found) == 1:
-            return found[0], self.reader.alone(raw_BCYX[0])
-        shares = [one.shares_BKYX for one in found if one.shares_BKYX is not None]
-        pairs = [(one.values_BYX, one.unsure_BYX) for one in found]
-        values, unsure = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return Found(values, unsure, np.concatenate(shares) if shares else None), self.reader.alone(raw_BCYX[0])
+            raise Stopped(self._how_far())
 
     def _write(self, zs: range, made: tuple[Found, NDArray[Any]]) -> None:
         found, raw_YX = made
         for index, z in enumerate(zs):
-            self.images["values"].write(z, found.values_BYX[index])
-            self.images["unsure"].write(z, found.unsure_BYX[index])
-            if found.shares_BKYX is not None:
-                self.images["shares"].write(z, found.shares_BKYX[index])
-        files = [file for z in zs for file in self._files(z)]
+            self.images.write(z, found, index)
+        files = [file for z in zs for file in self.images.files(z)]
         sync(files)
         failpoint("predict.written")
         band = Band(start=zs.start, stop=zs.stop, sha256=hash_of(files), uncertainty=means(found.unsure_BYX))
@@ -235,14 +244,11 @@ class Prediction:
         if self.pace.every("picture", PICTURE_S):
             self._picture(zs.start, raw_YX, found.values_BYX[0])
         here = dict(zip(zs, found.values_BYX, strict=True))
-        self.tally.follow(lambda z: here[z] if z in here else self.images["values"].read(z))
+        self.tally.follow(lambda z: here[z] if z in here else self.images.values(z))
 
     def _picture(self, z: int, raw_YX: NDArray[Any], values_YX: NDArray[np.uint8]) -> None:
         path = picture.preview(self.attempt.path, z, raw_YX, values_YX, self.model.classes)
         self.attempt.emit("picture", z=z, path=path, done=self.tally.done, total=len(self.scope))
-
-    def _say(self) -> None:
-        self.attempt.progress(min(self.pace.done, len(self.scope)), len(self.scope), "slice", eta_s=self.pace.eta_s())
 
     # ------------------------------------------------------------ the end
 
@@ -252,7 +258,7 @@ class Prediction:
             self.attempt.note(f"{len(self.mine)} slices are done; the last of the jobs makes the table")
             return Result(attempt=self.attempt.number)
         begun = time.monotonic()
-        self.tally.follow(self.images["values"].read)
+        self.tally.follow(self.images.values)
         if (took := time.monotonic() - begun) > 1:
             self.attempt.note(f"Counting the objects took another {took:.0f} s")
         self._say()
@@ -260,39 +266,16 @@ class Prediction:
         write_whole(self.attempt.path / "segmented.json", found.model_dump_json())
         shares = ", ".join(f"{one.name} {one.fraction:.1%} in {one.objects}" for one in found.classes)
         self.attempt.note(f"{len(self.scope)} slices segmented: {shares}")
-        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": found.metrics, "outputs": self._outputs()}
+        useful = self.useful(self.plan)
+        metrics = found.metrics | ({"useful_of_computed": round(useful, 4)} if useful else {})
+        about: dict[str, Any] = {"attempt": self.attempt.number, "metrics": metrics, "outputs": self._shown()}
         if self.task.trial:
             return Result(**about)
-        return Result(
-            **about,
-            dataset=self._dataset("values", tags=("prediction",), classes=self.model.classes),
-            datasets=tuple(self._dataset(part, tags=(PARTS[part],)) for part in self._parts() if part != "values"),
-        )
+        first, *others = self.outputs.datasets(self.images, self.attempt.job)
+        return Result(**about, dataset=first, datasets=tuple(others))
 
-    def _outputs(self) -> tuple[Output, ...]:
+    def _shown(self) -> tuple[Output, ...]:
         source = (self.data.id, self.model.source or self.model.architecture)
         table = Output(kind="file", name="Classes and slices", ref="segmented.json", derived_from=source)
         drawn = Output(kind="picture", name="A slice as it was segmented", ref="picture.png", derived_from=source)
         return (drawn, table) if (self.attempt.path / drawn.ref).exists() else (table,)
-
-    def _dataset(self, part: str, **about: Any) -> Dataset:
-        job, array = self.attempt.job, self.images[part].finest
-        ending = "" if part == "values" else f"-{PARTS[part]}"
-        return Dataset(
-            id=f"ds-{job.id}{ending}",
-            name=job.name[: 100 - len(ending)] + ending,
-            uri=str(self._place(part).absolute()),
-            reader="zarr",
-            shape=tuple(array.shape),
-            dtype="uint8",
-            axes="".join(array.metadata.dimension_names),
-            chunks=tuple(array.chunks),
-            pixel_size=self.data.pixel_size,
-            pixel_unit=self.data.pixel_unit,
-            nbytes=int(array.nbytes),
-            derived_from=tuple(source for source in (self.data.id, self.model.source) if source),
-            owner=job.owner,
-            provenance=provenance(),
-            created=now(),
-            **about,
-        )

@@ -1,5 +1,7 @@
 """Whole slices through a network, or tiles where a slice is too large: padded to fit, cut back exactly.
 
+What is said of slices holds of blocks of them, too, where a network sees three dimensions (slabs.py).
+
 A tile carries a halo as wide as a pixel looks, and begins where pooling begins, so that its inner part comes out as
 it would from the whole slice. All tiles of a slice are of one size: what is compiled for one serves for all. Where no
 halo is wide enough, tiles overlap and are blended. Axes: B batch, C channel, H or Y row, W or X column.
@@ -18,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlex_jupyter.learn.machine import fast_math
+from mlex_jupyter.learn.machine import fast_math, on
 from mlex_jupyter.learn.models import channels_of, contract, find_builder, measure
 from mlex_jupyter.learn.models.reach import halo as halo_of
+from mlex_jupyter.learn.prediction.room import bytes_per_voxel
 from mlex_jupyter.types import Params
 
 Floats = NDArray[np.float32]
@@ -46,16 +49,17 @@ class Fit:
     halo: int | None = 0
     """How far a pixel looks; None where it sees the whole slice, so that tiles are blended and not exact."""
     largest: int = 1 << 20
-    """The side of the largest square that memory allows; a tile of any shape has no more pixels."""
+    """The side of the largest square or cube that memory allows; a tile of any shape has no more pixels."""
+    dims: int = 2
 
     @property
     def pixels(self) -> int:
         """The most at once."""
-        return self.largest**2
+        return int(self.largest**self.dims)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
-        """Whether a slice of this shape goes through in one piece."""
-        return math.prod(up_to(side, self.multiple) for side in shape[-2:]) <= self.pixels
+        """Whether a slice, or block, of this shape goes through in one piece."""
+        return math.prod(up_to(side, self.multiple) for side in shape[-self.dims :]) <= self.pixels
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def up_to(length: int, multiple: int) -> int:
 
 
 def padded(image_CYX: NDArray[Any], multiple: int) -> NDArray[Any]:
-    """The slice mirrored at its lower and right edges until its sides divide."""
+    """The slice, or each of several, mirrored at its lower and right edges until its sides divide."""
     rows, columns = image_CYX.shape[-2:]
     more = up_to(rows, multiple) - rows, up_to(columns, multiple) - columns
     if more == (0, 0):
@@ -95,13 +99,15 @@ def tiles(shape: tuple[int, int], fit: Fit) -> Iterator[Tile]:
 
 def _parts(shape: tuple[int, int], fit: Fit, halo: int) -> tuple[int, int]:
     """Into how many rows and columns of tiles: those that fit and compute the least; else the smallest tiles."""
-
-    def cost(parts: tuple[int, int]) -> tuple[int, int]:
-        area = math.prod(_read(n, k, halo, fit.multiple) for n, k in zip(shape, parts, strict=True))
-        return max(0, area - fit.pixels), area * math.prod(parts)
-
-    rows, columns = (range(1, min(MOST_TILES, max(1, side // fit.multiple)) + 1) for side in shape)
-    return min(((a, b) for a in rows for b in columns), key=cost) if cost((1, 1))[0] else (1, 1)
+    if math.prod(shape) <= fit.pixels:
+        return 1, 1
+    counts = [np.arange(1, min(MOST_TILES, max(1, side // fit.multiple)) + 1) for side in shape]
+    reads = [np.array([_read(n, int(k), halo, fit.multiple) for k in ks]) for n, ks in zip(shape, counts, strict=True)]
+    area = np.multiply.outer(*reads)
+    over = np.maximum(area - fit.pixels, 0)
+    total = np.where(over == over.min(), area * np.multiply.outer(*counts), np.iinfo(np.int64).max)
+    row, column = np.unravel_index(int(total.argmin()), total.shape)
+    return int(row) + 1, int(column) + 1
 
 
 def _step(length: int, parts: int, halo: int, multiple: int) -> int:
@@ -190,8 +196,8 @@ def segment(network: nn.Module, images_BCYX: Floats, fit: Fit, device: torch.dev
 
 
 def forward(network: nn.Module, images_BCYX: Floats, device: torch.device) -> Tensor:
-    """The logits of slices whose sides divide."""
-    batch_BCHW = torch.from_numpy(images_BCYX).to(device, memory_format=torch.channels_last)
+    """The logits of slices, or blocks, whose sides divide."""
+    batch_BCHW = on(device, torch.from_numpy(images_BCYX))
     exact = contextlib.nullcontext() if device.type == "cpu" else fast_math(device)
     with torch.inference_mode(), exact:
         logits_BCHW: Tensor = network(batch_BCHW)
@@ -205,8 +211,16 @@ def fit_for(network: nn.Module, builder: str, params: Params, device: torch.devi
     memory = min(memory_gb * 0.6e9, MOST_BYTES)
     if device.type == "cuda":
         memory = 0.6 * float(torch.cuda.mem_get_info(device)[0])
-    pixels = max(LEAST_PIXELS, int(memory / bytes_per_pixel(network, multiple, device)))
-    return Fit(multiple, halo_of(builder, params, network, channels), math.isqrt(pixels))
+    dims = contract(find_builder(builder)).dims
+    each = bytes_per_pixel(network, multiple, device) if dims == 2 else bytes_per_voxel(network, multiple, device)
+    pixels = max(LEAST_PIXELS, int(memory / each))
+    return Fit(multiple, halo_of(builder, params, network, channels), root(pixels, dims), dims)
+
+
+def root(pixels: int, dims: int) -> int:
+    """The side of the largest square or cube of so many pixels."""
+    side: int = round(float(pixels) ** (1.0 / dims))
+    return side if math.prod([side] * dims) <= pixels else side - 1
 
 
 def _same(given: Any, made: Tensor) -> bool:

@@ -12,8 +12,9 @@ import torch
 from mlex_jupyter.learn import machine
 from mlex_jupyter.learn.models import build, contract, find_builder
 from mlex_jupyter.learn.pace import Pace
+from mlex_jupyter.learn.training.course import Course, Follower, Halted
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Follower, Halted, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.state import State
 
 

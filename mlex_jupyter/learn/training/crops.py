@@ -1,4 +1,4 @@
-"""Crops around labelled pixels, each class as often as the others.
+"""Crops around labelled pixels, each class as often as the others: squares of slices, or blocks of a volume.
 
 A batch is a function of seed and step and of nothing else, so that a resumed training sees what it would have seen.
 """
@@ -16,6 +16,7 @@ from mlex_jupyter.errors import Invalid
 from mlex_jupyter.learn.grey import Floats
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.score import UNLABELLED
+from mlex_jupyter.learn.training.blocks import Blocks
 from mlex_jupyter.learn.training.labelled import Labelled
 
 KEPT = 20_000
@@ -41,8 +42,11 @@ class Crops:
     def __init__(self, labelled: Labelled, params: TrainParams) -> None:
         self.labelled = labelled
         self.params = params
-        first = labelled[labelled.zs[0]].train_YX
-        self.side = _fitting(params.patch, min(first.shape), labelled.wanted.multiple)
+        multiple = labelled.wanted.multiple
+        self.blocks = Blocks(labelled) if labelled.wanted.dims == 3 else None
+        shape = self.blocks.shape if self.blocks else labelled[labelled.zs[0]].train_YX.shape
+        self.side = _fitting(params.patch, min(shape[-2:]), multiple)
+        self.sides = (*(_fitting(params.patch, length, multiple) for length in shape[:-2]), self.side, self.side)
         rng = np.random.default_rng([params.seed, 2])
         self._places = [self._find(kind, rng) for kind in range(len(labelled.classes))]
         self.counts = [sum(place.count for place in places) for places in self._places]
@@ -52,7 +56,8 @@ class Crops:
     def _find(self, kind: int, rng: np.random.Generator) -> list[Places]:
         found: list[tuple[int, int, NDArray[np.int32]]] = []
         for z in self.labelled.zs:
-            yx = np.argwhere(self.labelled[z].train_YX == kind).astype(np.int32)
+            trained_on = self.labelled.targets(z, "train") if self.blocks else self.labelled[z].train_YX
+            yx = np.argwhere(trained_on == kind).astype(np.int32)
             if len(yx):
                 kept = yx if len(yx) <= KEPT else yx[rng.choice(len(yx), KEPT, replace=False)]
                 found.append((z, len(yx), kept))
@@ -74,42 +79,57 @@ class Crops:
 
     def _crop(self, rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
         places = self._places[rng.integers(len(self._places))]
-        at = rng.random()
-        place = next(place for place in places if at < place.until)
-        here = self.labelled[place.z]
-        rows, columns = here.train_YX.shape
-        y, x = place.yx[rng.integers(len(place.yx))]
-        top = int(np.clip(y - rng.integers(self.side), 0, rows - self.side))
-        left = int(np.clip(x - rng.integers(self.side), 0, columns - self.side))
-        part = slice(top, top + self.side), slice(left, left + self.side)
-        image, target = here.image_CYX[:, *part], here.train_YX[part]
+        share = rng.random()
+        place = next(place for place in places if share < place.until)
+        at = place.yx[rng.integers(len(place.yx))]
+        if self.blocks:
+            block = self._part((place.z, *at), self.blocks.shape, rng)
+            image, target = self.blocks.image(block), self.blocks.targets(block, "train")  # type: ignore[arg-type]
+        else:
+            here = self.labelled[place.z]
+            part = self._part(tuple(at), here.train_YX.shape, rng)
+            image, target = here.image_CYX[:, *part], here.train_YX[part]
         if self.params.elastic:
             image, target = _bent(image, target, rng)
         return _changed(image, target, rng) if self.params.augment else (image, target)
 
+    def _part(self, at: tuple[int, ...], shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+        """Somewhere around a place, within the slice or the volume."""
+        found = []
+        for place, side, length in zip(at, self.sides, shape, strict=True):
+            start = int(np.clip(place - rng.integers(side), 0, length - side))
+            found.append(slice(start, start + side))
+        return tuple(found)
+
+    def in_words(self) -> str:
+        """How large they are."""
+        return " × ".join(map(str, self.sides))
+
 
 def _bent(image: Floats, target: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
     """Each pixel from a place a little beside, neighbours from neighbouring places; labels from the nearest pixel."""
-    rows, columns = target.shape
-    shifts = [_smooth(rng.normal(0, BENT, (KNOTS, KNOTS)), (rows, columns)) for _ in range(2)]
-    places = np.mgrid[:rows, :columns] + np.stack(shifts)
+    shape = target.shape
+    shifts = [_smooth(rng.normal(0, BENT, (KNOTS,) * target.ndim), shape) for _ in shape]
+    places = np.indices(shape) + np.stack(shifts)
     bent = np.stack([ndimage.map_coordinates(channel, places, order=1, mode="reflect") for channel in image])
     return bent.astype(np.float32), ndimage.map_coordinates(target, places, order=0, mode="constant", cval=UNLABELLED)
 
 
-def _smooth(knots: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _smooth(knots: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """A surface through the knots."""
-    scale = [side / len(knots) for side in shape]
+    scale = [side / len(knots) for side in shape]  # a volume through them, in three dimensions
     surface: NDArray[np.float64] = ndimage.zoom(knots, scale, order=3, mode="nearest", grid_mode=True)
     return surface
 
 
 def _changed(image: Floats, target: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
-    """Turned, flipped, brighter or darker, with more or less contrast."""
+    """Turned within the slice, flipped, brighter or darker, with more or less contrast."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    image, target = np.rot90(image, turns, (1, 2)), np.rot90(target, turns)
+    image, target = np.rot90(image, turns, (-2, -1)), np.rot90(target, turns, (-2, -1))
     if flip:
-        image, target = image[:, :, ::-1], target[:, ::-1]
+        image, target = image[..., ::-1], target[..., ::-1]
+    if target.ndim == 3 and rng.integers(2):
+        image, target = image[:, ::-1], target[::-1]
     gain, offset = np.float32(rng.uniform(0.85, 1.18)), np.float32(rng.uniform(-0.2, 0.2))
     return np.ascontiguousarray(image * gain + offset, np.float32), np.ascontiguousarray(target)
 

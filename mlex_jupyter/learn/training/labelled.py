@@ -1,7 +1,8 @@
 """The labelled slices: grey values and classes, read when asked for, split into what is trained on and what judges.
 
 The split is by whole slices where there are many, else by square regions. A labelled pixel is on one side only,
-and next to a region that judges nothing is trained on. Classes are 0 to K-1 here, and 255 is unlabelled.
+and next to a region that judges nothing is trained on. For a 3-D network, which sees the slices beside too, the same
+holds of slabs of slices and of cubes. Classes are 0 to K-1 here, and 255 is unlabelled.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ Side = Literal["train", "judge"]
 SIDES: tuple[Side, Side] = ("train", "judge")
 MANY_SLICES = 6
 REGION, MARGIN = 32, 3
+SLAB = 16
+"""Slices that are kept together on one side where a network sees three dimensions."""
 CACHE_BYTES = 1 << 29
 
 
@@ -73,6 +76,7 @@ class Labelled:
         for index, one in enumerate(self.classes):
             self._table[one.value] = index
         self.preprocessing: Preprocessing = grey.fit(self.volume)
+        self._thick, self._beside = (SLAB, MARGIN) if wanted.dims == 3 else (1, 0)
         self._judging = self._split(validation, np.random.default_rng([seed, 1]))
         self._cache: OrderedDict[int, Slice] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,7 +90,7 @@ class Labelled:
     @property
     def judging(self) -> list[int]:
         """The slices that have pixels to judge by."""
-        return [z for z in self.zs if self._judging[z].any()]
+        return [z for z in self.zs if self._regions(z).any()]
 
     def __getitem__(self, z: int) -> Slice:
         """A slice with its labels; those used lately stay in memory."""
@@ -111,12 +115,18 @@ class Labelled:
     def targets(self, z: int, side: Side) -> Bytes:
         """The classes of a slice on one side of the split."""
         target = self._table[self.values(z)]
-        regions = self._judging[z]
         if side == "judge":
-            target[~_enlarged(regions, target.shape)] = UNLABELLED
+            target[~_enlarged(self._regions(z), target.shape)] = UNLABELLED
         else:
-            target[_with_margin(_enlarged(regions, target.shape))] = UNLABELLED
+            near = np.logical_or.reduce([self._regions(z + by) for by in (-self._beside, 0, self._beside)])
+            target[_with_margin(_enlarged(near, target.shape))] = UNLABELLED
         return target
+
+    def _regions(self, z: int) -> NDArray[np.bool_]:
+        """Which regions of a slice judge, whether or not it has labels."""
+        rows, columns = self.volume.shape_ZCYX[2:]
+        none = np.zeros((-(-rows // REGION), -(-columns // REGION)), bool)
+        return self._judging.get(z // self._thick, none)
 
     def values(self, z: int) -> Bytes:
         """The labels of a slice as they were painted; 0 is unlabelled."""
@@ -154,24 +164,27 @@ class Labelled:
     # ------------------------------------------------------------ the split
 
     def _split(self, share: float, rng: np.random.Generator) -> dict[int, NDArray[np.bool_]]:
-        """For each slice, which of its square regions judge."""
-        counts = {z: self._region_counts(z) for z in self.zs}
-        if len(self.zs) >= MANY_SLICES and (chosen := self._whole_slices(counts, share, rng)):
-            return {z: np.full(counts[z].shape[1:], z in chosen) for z in self.zs}
-        keys = [(z, *place) for z in self.zs for place in np.argwhere(counts[z].any(axis=0)).tolist()]
-        table = np.array([counts[z][:, row, column] for z, row, column in keys])
-        judging = {z: np.zeros(counts[z].shape[1:], bool) for z in self.zs}
+        """For each slice, or slab of them, which of its square regions judge."""
+        counts: dict[int, NDArray[np.int64]] = {}
+        for z in self.zs:
+            slab, found = z // self._thick, self._region_counts(z)
+            counts[slab] = counts[slab] + found if slab in counts else found
+        if len(counts) >= MANY_SLICES and (chosen := self._whole_slices(counts, share, rng)):
+            return {slab: np.full(counts[slab].shape[1:], slab in chosen) for slab in counts}
+        keys = [(slab, *place) for slab in counts for place in np.argwhere(counts[slab].any(axis=0)).tolist()]
+        table = np.array([counts[slab][:, row, column] for slab, row, column in keys])
+        judging = {slab: np.zeros(found.shape[1:], bool) for slab, found in counts.items()}
         for index in _choose(table, share, rng):
-            z, row, column = keys[index]
-            judging[z][row, column] = True
+            slab, row, column = keys[index]
+            judging[slab][row, column] = True
         return judging
 
     def _whole_slices(self, counts: dict[int, Any], share: float, rng: np.random.Generator) -> set[int]:
         """Some slices, without which every class is still trained on; none where that cannot be."""
-        table = np.array([counts[z].sum(axis=(1, 2)) for z in self.zs])
+        table = np.array([found.sum(axis=(1, 2)) for found in counts.values()])
         chosen = _choose(table, share, rng)
         every = (table[chosen].sum(axis=0) > 0).all()
-        return {self.zs[index] for index in chosen} if every else set()
+        return {list(counts)[index] for index in chosen} if every else set()
 
     def _region_counts(self, z: int) -> NDArray[np.int64]:
         """Labelled pixels by class and region."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from safetensors.torch import save
 
@@ -18,9 +19,12 @@ from mlex_jupyter.learn.models import wants
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.training import judge
 from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.course import Course, Halted
+from mlex_jupyter.learn.training.foretelling import Foretelling
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Halted, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.optimizer import Muon
+from mlex_jupyter.learn.training.steps import Learning
 from mlex_jupyter.learn.training.together import Together, together
 from mlex_jupyter.types import JobFile, Output, Result, Trained, TrainTask
 
@@ -29,12 +33,17 @@ def train(attempt: Attempt) -> Result:
     """Train, or go on training, and leave the best weights in the job folder."""
     with together() as others:
         training = training_of(attempt, others)
-        try:
-            training.resume()
-            training.run()
-        except Halted as halted:
-            raise Stopped(str(halted)) from halted
+        carry_out(training)
         return finish(attempt, training) if others.leads else Result(attempt=attempt.number)
+
+
+def carry_out(learning: Learning) -> None:
+    """Learn, or go on learning, until all is done or somebody wants it to stop."""
+    try:
+        learning.resume()
+        learning.run()
+    except Halted as halted:
+        raise Stopped(str(halted)) from halted
 
 
 def training_of(attempt: Attempt, others: Together | None = None) -> Training:
@@ -49,11 +58,13 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
         identity=_identity(job),
         memory_gb=job.spec.resources.memory_gb,
         start=attempt.path / job.model.weights if job.model else None,
+        encoder=job.model is not None and job.model.task == "embedding",
     )
     params = TrainParams.of(course.params)
     wanted = wants(course.builder, course.params)
     labelled = Labelled.of(job.data, job.labels, wanted=wanted, validation=params.validation, seed=params.seed)
-    return training_for(course, labelled, attempt, folder=attempt.path, together=others)
+    follower: Any = Foretelling(attempt, params)
+    return training_for(course, labelled, follower, folder=attempt.path, together=others)
 
 
 def _identity(job: JobFile) -> str:
@@ -86,7 +97,8 @@ def finish(attempt: Attempt, training: Training) -> Result:
         weights="weights.safetensors",
     )
     write_whole(path / "model.json", trained.model_dump_json(indent=2))
-    judge.write_labelled_slices(path, training.state.load_best(), labelled, training.fit, training.device)
+    best, blocks = training.state.load_best(), training.crops.blocks
+    judge.write_labelled_slices(path, best, labelled, training.fit, training.device, blocks)
     kept_apart = f", with a Dice of {standing.best:.3f} on the labelled pixels kept apart"
     attempt.note(f"The weights of epoch {standing.best_epoch} are kept{kept_apart if training.judged_pixels else ''}")
     outputs = _outputs(attempt.job, len(labelled.zs))

@@ -51,6 +51,8 @@ class Packages:
 
     async def export(self, model: Model, path: str) -> PackageFile:
         """Write a published model as a package."""
+        if model.task != "segmentation":
+            raise Invalid(f"{model.name} is no segmentation, and such packages hold nothing else.")
         place = local_file(path, self.settings, there=False)
         place = place if place.suffix == ".zip" else place.with_name(place.name + ".zip")
         if os.path.lexists(place):

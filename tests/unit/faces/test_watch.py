@@ -27,6 +27,13 @@ def test_a_story_is_told_from_events() -> None:
     assert story.line() == "✔ Done run"
 
 
+def test_learning_without_labels_tells_how_many_partners_it_finds() -> None:
+    story = Story(a_job())
+    story.hear(event("state", state="running"))
+    story.hear(event("epoch", epoch=2, loss=3.1, dice=None, pairs_found=0.25))
+    assert story.line() == "● Running run · partners found 0.25"
+
+
 def test_a_step_is_a_state_or_what_is_counted() -> None:
     story = Story(a_job())
     before = story.stands()

@@ -67,7 +67,7 @@ def described(*names: str) -> list[dict[str, Any]]:
 
 
 def test_the_built_in_architectures_have_forms_that_say_all(plugins: None) -> None:
-    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet", "ensemble", "unet25d", "forest"]
+    names = ["tunet", "unet", "tunet3plus", "msdnet", "smsnet", "ensemble", "unet25d", "forest", "unet3d", "tunet3d"]
     answers = described(*names)
     assert [one["name"] for one in answers] == names
     for answer in answers:

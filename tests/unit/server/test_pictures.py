@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,3 +121,15 @@ async def test_a_picture_that_is_a_link_shows_nothing_of_the_disk(mlex: Mlex, jo
     (mlex.job_list.folder(job.id).path / "picture.png").symlink_to(tmp_path / "secret")
     with pytest.raises(NotFound):
         await png(mlex, "jobs/first/picture")
+
+
+async def test_a_slice_comes_as_numbers_behind_a_line_that_says_what_they_are(mlex: Mlex) -> None:
+    answer = await picture_of(mlex, "datasets/sand/raster", {"index": ["1"]})
+    assert answer is not None
+    line, _, pixels = answer.body.partition(b"\n")
+    said = json.loads(line)
+    assert (said["height"], said["width"], said["bits"]) == (20, 40, 8)
+    assert set(pixels[:20]) == {0}
+    assert set(pixels[20:40]) == {200}
+    with pytest.raises(Invalid):
+        await picture_of(mlex, "datasets/sand/raster", {"index": ["3"]})

@@ -115,6 +115,28 @@ def test_a_class_that_nobody_painted_is_said() -> None:
     ]
 
 
+def test_a_network_in_three_dimensions_needs_slices_above_and_below() -> None:
+    blocks = NET.model_copy(update={"name": "net3d", "inputs": NET.inputs.model_copy(update={"axes": "czyx"})})
+
+    def said(found: Dataset, **params: Any) -> dict[str, FitCheck]:
+        network = fit.untrained(blocks, PARAMS | {"patch": 48, "batch": 4} | params)
+        return {check.about: check for check in fit.checks(network, found, None, Resources())}
+
+    one = said(data(axes="yx", shape=(64, 64)))["axes"]
+    assert (one.level, one.says) == ("problem", "net3d sees slices above and below too; sand has one slice.")
+    assert one.mend == "Choose a 2-D network, as unet or tunet."
+    assert said(data(shape=(1, 64, 64)))["axes"].level == "problem"
+    few, many = said(data(shape=(7, 64, 64)))["axes"], said(data(shape=(90, 64, 64)))
+    assert few.level == "warn" and "7 slices are fewer than the 8" in few.says
+    assert {check.level for check in many.values()} == {"ok"}
+    assert "blocks" in many["axes"].says
+    large = said(data(shape=(200, 640, 640)), patch=160, base_channels=32)["memory"]
+    assert (large.level, "about 58" in large.says) == ("warn", True), large
+    ready = fit.ready("net3d", TRAINED, blocks, None)
+    with pytest.raises(Invalid, match="sees slices above and below too"):
+        fit.refuse(fit.checks(ready, data(axes="yx", shape=(64, 64)), None, Resources()))
+
+
 def test_a_network_for_colours_is_refused() -> None:
     colours = fit.ready("net", TRAINED.model_copy(update={"channels": 3}), NET, None)
     with pytest.raises(Invalid, match="takes 3 channels"):

@@ -309,7 +309,11 @@ async def test_models_are_found_by_how_good_they_are(zoo: Zoo, tmp_path: Path) -
 async def test_filters_hold_together(zoo: Zoo, tmp_path: Path) -> None:
     await published(zoo, tmp_path, "pores", "grains")
     await zoo.edit("pores", tags=("sand", "7"))
-    assert [entry.name for entry in await found(zoo, kind="architecture", query="unet")] == ["unet", "unet25d"]
+    assert [entry.name for entry in await found(zoo, kind="architecture", query="unet")] == [
+        "unet",
+        "unet25d",
+        "unet3d",
+    ]
     assert {entry.kind for entry in await found(zoo, kind="model")} == {"model"}
     assert [entry.name for entry in await found(zoo, tags=("sand", "7"), owner="tester")] == ["pores"]
     assert await found(zoo, tags=("sand",), owner="somebody") == []

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from mlex_jupyter.learn.describe import find, of_entry_point
 from mlex_jupyter.learn.models import build, contract, find_builder, measure
 from mlex_jupyter.learn.models.fold import folded
 from mlex_jupyter.learn.models.reach import halo, reach
@@ -95,3 +96,16 @@ def test_neighbouring_slices_are_channels_of_the_same_network() -> None:
     with torch.inference_mode():
         assert network(torch.randn(1, 2 * 5, 16, 24)).shape == (1, 3, 16, 24)
     assert halo(UNET25D, params, network, 2) == 12
+
+
+@pytest.mark.parametrize("where", [UNET3D, TUNET3D])
+def test_each_preset_is_larger_than_the_one_before_and_training_shows_blocks_that_suit(where: str) -> None:
+    promise = contract(find_builder(where))
+    sizes = [
+        sum(one.numel() for one in build(where, params, channels=1, classes=3).parameters())
+        for params in ({}, *promise.presets.values())
+    ]
+    assert list(promise.presets) == ["fast", "balanced", "best"]
+    assert sizes[1] < sizes[0] == sizes[2] < sizes[3], "balanced is what one gets unasked"
+    form = of_entry_point(find(where.rpartition(":")[2])).params_schema["properties"]
+    assert [form[name]["default"] for name in ("patch", "batch", "epochs")] == [48, 4, 8]  # type: ignore[call-overload, index]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import zarr
 from torch import nn
 from torch.nn import functional
 
 from mlex_jupyter.errors import NotFound
+from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.models import build
+from mlex_jupyter.learn.prediction.task import Prediction
+from tests.bench import segmented
 
 ENSEMBLE = "mlex_jupyter.learn.models.ensemble:ensemble"
 
@@ -85,3 +91,23 @@ def test_an_ensemble_of_what_is_not_there_is_said_plainly() -> None:
     assert "unet" in (error.value.hint or "")
     with pytest.raises(NotFound):
         made(of="ensemble")
+
+
+def test_a_prediction_says_where_members_differ_after_one_pass_through_each(tmp_path: Path) -> None:
+    network, trained = segmented.network(tmp_path / "trained", ENSEMBLE, members=3, size="fast")
+    data = segmented.volume(tmp_path / "volume.zarr", 2, 96)
+    job = segmented.job(tmp_path / "run", data, trained)
+    prediction = Prediction(Attempt(job, job.job(), 1))
+    backend, passes = prediction.segmenter.backend, []
+    prediction.segmenter.backend = lambda images: passes.append(len(images)) or backend(images)  # type: ignore
+    prediction.run()
+    prediction.finish()
+    assert sum(passes) == 2, "each slice once"
+    grey = (torch.from_numpy(np.asarray(zarr.open_array(data, mode="r")[:])).float() - 120) / 30
+    with torch.inference_mode():
+        each_MBKHW = network.eval().members_logits(grey[:, None]).softmax(dim=2)
+    spread, mean = each_MBKHW.std(dim=0, correction=0), each_MBKHW.mean(dim=0)
+    wanted = spread.gather(1, mean.argmax(dim=1, keepdim=True))[:, 0] * 510
+    made = np.asarray(zarr.open_group(tmp_path / "run/uncertainty.zarr", mode="r")["0"][...])
+    assert made.max() > 5, "somewhere they differ"
+    assert (np.abs(made - wanted.numpy()) < 1).mean() > 0.999, "but for classes that are as likely as each other"

@@ -19,8 +19,9 @@ from mlex_jupyter.learn.models import forest as module
 from mlex_jupyter.learn.models.features import EACH, count, features, reach
 from mlex_jupyter.learn.models.reach import halo
 from mlex_jupyter.learn.training.atonce import training_for
+from mlex_jupyter.learn.training.course import Course
 from mlex_jupyter.learn.training.labelled import Labelled
-from mlex_jupyter.learn.training.loop import Course, Training
+from mlex_jupyter.learn.training.loop import Training
 from mlex_jupyter.learn.training.state import packed
 
 FOREST = "mlex_jupyter.learn.models.forest:forest"

@@ -228,7 +228,8 @@ def test_normalisations_outside_of_a_sequence_are_folded_where_nothing_else_uses
     fast = folded(network, torch.randn(1, 1, 16, 16))
     with torch.inference_mode():
         assert torch.allclose(network(image), fast(image), atol=1e-5)
-    assert any(isinstance(part, nn.BatchNorm2d) for part in fast.modules()) == both
+    left = sum(isinstance(part, nn.BatchNorm2d) for part in fast.modules())
+    assert left == both, "what can be folded is, beside what cannot"
     assert reach(network, 1, 1) == 3
 
 
@@ -269,4 +270,5 @@ def test_each_architecture_is_here() -> None:
 
     own = {entry.value for entry in entry_points("mlex.models").values() if entry.value.startswith("mlex_jupyter")}
     elsewhere = {"mlex_jupyter.learn.models.forest:forest", "mlex_jupyter.learn.models.unet:unet25d"}
+    elsewhere |= {"mlex_jupyter.learn.models.unet:unet3d", DLSIA + "tunet3d"}
     assert own == {where for where, _ in SETTINGS} | elsewhere, "which have tests of their own"

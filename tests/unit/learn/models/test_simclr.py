@@ -100,7 +100,7 @@ def test_views_are_what_a_scan_might_have_shown() -> None:
     made = views(patches, 24, dice, Changes())
     assert made.shape == (8, 2, 24, 24)
     assert torch.equal(made, views(patches, 24, torch.Generator().manual_seed(0), Changes())), "by the dice alone"
-    plain = views(patches, 40, dice, Changes(gain=0, offset=0, noise=0, blur=-0.2 + 1e-3))
+    plain = views(patches, 40, dice, Changes(scale=0, gain=0, offset=0, noise=0, blur=-0.2 + 1e-3))
     for patch, view in zip(patches, plain, strict=True):
         assert torch.allclose(patch.flatten(1).sort().values, view.flatten(1).sort().values, atol=1e-4), "only turned"
     with pytest.raises(Invalid, match="larger than its patch"):

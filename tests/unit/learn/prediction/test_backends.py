@@ -76,7 +76,7 @@ class Other:
 def test_what_is_not_equal_or_not_faster_is_not_used(
     network: nn.Module, monkeypatch: pytest.MonkeyPatch, error: float, times: int, words: str
 ) -> None:
-    monkeypatch.setattr(backends, "openvino", lambda network, multiple: Other(network, error, times))
+    monkeypatch.setattr(backends, "openvino", lambda network, multiple, dims=2: Other(network, error, times))
     backend, why = backends.faster(network, 4, CPU)
     assert backend.name == "torch"
     assert why.startswith("torch computes; OpenVINO does not, since it is ") and why.endswith(words)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from mlex_jupyter.learn.prediction import objects
 from mlex_jupyter.learn.prediction.objects import Objects, Sizes
 
 
@@ -53,3 +56,29 @@ def test_of_the_sizes_these_are_said() -> None:
     sizes.add(np.array([10, 4]))
     assert (sizes.objects, sizes.voxels, sizes.median, sizes.largest) == (5, 20, 4, 10)
     assert (Sizes().objects, Sizes().median, Sizes().largest) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("block", [1, 60, 1 << 19])
+def test_it_does_not_matter_how_many_rows_are_joined_at_once(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "BLOCK", block)
+    monkeypatch.setattr(objects, "SPARE", 8)
+    noise = np.random.default_rng(3).random((9, 21, 24))
+    volume = np.digitize(ndimage.gaussian_filter(noise, 0.7), [0.45, 0.5, 0.55]).astype(np.uint8)
+    assert counted(volume) == at_once(volume)
+
+
+def test_noise_takes_memory_for_one_slice_however_many_there_are() -> None:
+    def most(slices: int) -> int:
+        rng = np.random.default_rng(0)
+        tracemalloc.start()
+        objects = Objects()
+        for _ in range(slices):
+            objects.add(rng.integers(0, 5, (1000, 1000), np.uint8))
+        objects.finish()
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = most(3), most(9)
+    assert many < 1.1 * few and many < 75e6, "some 28 bytes a pixel, and of a few rows more"

@@ -22,7 +22,8 @@ from mlex_jupyter.learn.models import build
 from mlex_jupyter.learn.score import UNLABELLED
 from mlex_jupyter.learn.training.crops import _bent
 from mlex_jupyter.learn.training.inherit import inherit
-from mlex_jupyter.learn.training.loop import Training, rate
+from mlex_jupyter.learn.training.loop import Training
+from mlex_jupyter.learn.training.steps import rate
 from mlex_jupyter.learn.training.task import training_of
 from mlex_jupyter.learn.training.together import mixes_batches
 from mlex_jupyter.types import Code, Dataset, LabelSet, Preprocessing, Trained

@@ -17,7 +17,7 @@ from mlex_jupyter.errors import MlexError
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.run import FAILED, STOPPED
 from mlex_jupyter.learn.training.judge import judge
-from mlex_jupyter.learn.training.loop import rate
+from mlex_jupyter.learn.training.steps import rate
 from mlex_jupyter.learn.training.task import finish, train, training_of
 from mlex_jupyter.types import ClassInfo, Dataset, JobState, LabelSet, Trained
 from tests.learning import dataset, events, label_set, run, small_sample, start, train_job
