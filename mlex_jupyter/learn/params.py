@@ -13,10 +13,10 @@ class StepParams(Record):
     """What there is to say of anything that learns by steps."""
 
     epochs: int = Field(8, ge=1, le=100_000, description="How many times to look at the result and keep the best.")
-    steps_per_epoch: int = Field(40, ge=1, le=100_000, description="Batches between two looks.")
+    steps_per_epoch: int = Field(25, ge=1, le=100_000, description="Batches between two looks.")
     batch: int = Field(8, ge=1, le=1024, description="Crops in a batch.")
     patch: int = Field(128, ge=16, le=4096, description="Side of a crop in pixels; made to fit the slices.")
-    learning_rate: float = Field(0.003, gt=0, le=1, description="The highest rate; it rises to it, then falls to zero.")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="The highest rate, as a share of each kernel's length.")
     schedule: Literal["cosine", "level"] = Field("cosine", description="How the rate goes on, once it has risen.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="How much weights are drawn to zero.")
     validation: float = Field(0.2, gt=0, le=0.5, description="The share of the labels kept apart to judge by.")

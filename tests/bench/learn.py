@@ -17,7 +17,15 @@ from pathlib import Path
 from tests.bench.__main__ import line
 from tests.bench.figures import Figure
 
-PROGRAMS = ("learn_predict", "learn_volume", "learn_memory", "learn_shards")
+PROGRAMS = (
+    "learn_predict",
+    "learn_volume",
+    "learn_memory",
+    "learn_shards",
+    "learn_train",
+    "learn_quality",
+    "learn_labels",
+)
 FILE = Path("build/bench-learn.json")
 
 
@@ -26,7 +34,7 @@ def main(names: Sequence[str]) -> int:
     print(f"load {_load()} on {os.cpu_count()} cores")
     print(f"{'':48} {'measured':>12} {'baseline':>12} {'ratio':>7} {'limit':>12}   beside")
     figures: list[Figure] = []
-    for name in names or PROGRAMS:
+    for name in [one for one in names if not one.startswith("--")] or PROGRAMS:
         for figure in import_module(f"tests.bench.{name}").figures():
             figures.append(figure)
             print(line(figure), flush=True)

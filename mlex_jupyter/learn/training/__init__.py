@@ -7,6 +7,7 @@ state     network, mean, best, optimizer               judge   how good it is, a
 checkpoint  to go on as if it had never stopped        atonce  networks that learn without steps
 estimating  what it would take, by a few steps         foretelling  the same, said as it begins
 together  several processes, one training              inherit weights to begin with
+optimizer how a step is taken
 contrast  pairs of views in, an encoder out            patches   where the views are from
 pretrain  the same as a job                            blocks  a labelled volume, for networks in 3-D
 depth     what judges those, and is shown of them      cover   the blocks that it takes

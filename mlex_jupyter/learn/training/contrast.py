@@ -50,6 +50,12 @@ class Pretraining(Learning):
         network = self.built(self.patches.volume.shape_ZCYX[1], OUTPUTS)
         return SimCLR(network, channels_of(network))
 
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The rates that suit views are AdamW's."""
+        return torch.optim.AdamW(
+            network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
+        )
+
     def _say_what(self) -> None:
         note, side, pairs = self.follower.note, self.patches.side, self.params.batch * self.params.steps_per_epoch
         slices = len(self.patches.zs)

@@ -32,6 +32,8 @@ class Places:
     z: int
     count: int
     yx: NDArray[np.int32]
+    until: float
+    """The share of the class that is on this slice and those before it."""
 
 
 class Crops:
@@ -52,14 +54,15 @@ class Crops:
             raise Invalid(f"No label of {empty[0]} can be trained on.", hint="Paint more of it, in two places or more.")
 
     def _find(self, kind: int, rng: np.random.Generator) -> list[Places]:
-        found = []
+        found: list[tuple[int, int, NDArray[np.int32]]] = []
         for z in self.labelled.zs:
             trained_on = self.labelled.targets(z, "train") if self.blocks else self.labelled[z].train_YX
             yx = np.argwhere(trained_on == kind).astype(np.int32)
             if len(yx):
                 kept = yx if len(yx) <= KEPT else yx[rng.choice(len(yx), KEPT, replace=False)]
-                found.append(Places(z, len(yx), kept))
-        return found
+                found.append((z, len(yx), kept))
+        shares = np.cumsum([count for _, count, _ in found]) / max(1, sum(count for _, count, _ in found))
+        return [Places(*one, float(until)) for one, until in zip(found, shares, strict=True)]
 
     def weights(self) -> Floats:
         """How much a pixel of each class counts: rare ones more, with a mean of 1, unless all shall count the same."""
@@ -76,8 +79,8 @@ class Crops:
 
     def _crop(self, rng: np.random.Generator) -> tuple[Floats, NDArray[np.uint8]]:
         places = self._places[rng.integers(len(self._places))]
-        shares = np.array([place.count for place in places], float)
-        place = places[rng.choice(len(places), p=shares / shares.sum())]
+        share = rng.random()
+        place = next(place for place in places if share < place.until)
         at = place.yx[rng.integers(len(place.yx))]
         if self.blocks:
             block = self._part((place.z, *at), self.blocks.shape, rng)

@@ -5,7 +5,7 @@ Axes: B batch, C channel or class, H row, W column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlex_jupyter.errors import MlexError
+from mlex_jupyter.learn import machine
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.prediction.tiles import fit_for
 from mlex_jupyter.learn.training import judge
@@ -22,6 +23,8 @@ from mlex_jupyter.learn.training.crops import Crops
 from mlex_jupyter.learn.training.labelled import Labelled
 from mlex_jupyter.learn.training.steps import Batch, Learning
 
+YOUNG, SEEN = 100, 2
+"""So long do weights change so fast that statistics fall behind; they are taken anew over as many batches."""
 UNLABELLED = -100
 """What torch's losses leave out; 255 as bytes."""
 
@@ -95,6 +98,8 @@ class Training(Learning):
 
     def look(self, epoch: int, loss: float) -> float | None:
         """Look at the labelled pixels kept apart, keep the best weights, and say how good they are."""
+        if self.standing.step <= YOUNG and self.together.leads:
+            self.state.take_statistics(self._lately())
         if not self.judged_pixels:
             self._keep_newest(epoch, loss)
             return None
@@ -116,6 +121,12 @@ class Training(Learning):
             + ("  ← best, kept" if better else "")
         )
         return dice
+
+    def _lately(self) -> Iterator[Tensor]:
+        """The images of the last batches."""
+        for step in range(max(0, self.standing.step - SEEN), self.standing.step):
+            images = self.batch(step, range(self.params.batch))[0]
+            yield machine.on(self.device, torch.from_numpy(images))
 
     def _keep_newest(self, epoch: int, loss: float) -> None:
         """With nothing to judge by, no epoch can be called the best."""

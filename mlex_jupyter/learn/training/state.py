@@ -7,7 +7,7 @@ the end of an epoch in which the loss jumps as in one in which it does not.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -27,16 +27,34 @@ class State:
         self.optimizer = optimizer
         self.mean: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
         self.best: dict[str, Tensor] = {}
+        pairs = list(zip(self.mean.state_dict().values(), network.state_dict().values(), strict=True))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
         """Let the mean take in the weights of this step, the first being 0."""
         share = max(1 / LONGEST, 1 / (1 + SPAN * step))
-        for mean, now in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, share)
-            else:
-                mean.copy_(now)
+        means, now = zip(*self._averaged, strict=True)
+        torch._foreach_lerp_(means, now, share)
+        for count, new in self._counted:
+            count.copy_(new)
+
+    @torch.no_grad()
+    def take_statistics(self, images: Iterable[Tensor]) -> None:
+        """Let the mean's batch normalisation forget what it knew of other weights, and look at these images."""
+        normal = [one for one in self.mean.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        moving = [one for one in normal if one.momentum]  # what is frozen stays
+        if not moving:
+            return
+        momenta = [one.momentum for one in moving]
+        for one in moving:
+            one.reset_running_stats()
+            one.train().momentum = None
+        for images_BCHW in images:
+            self.mean(images_BCHW)
+        for one, momentum in zip(moving, momenta, strict=True):
+            one.eval().momentum = momentum
 
     def keep(self) -> None:
         """Remember the mean as the best so far."""

@@ -33,11 +33,14 @@ from mlex_jupyter.learn.training import checkpoint
 from mlex_jupyter.learn.training.checkpoint import Standing
 from mlex_jupyter.learn.training.course import Course, Follower, Halted
 from mlex_jupyter.learn.training.inherit import inherit
+from mlex_jupyter.learn.training.optimizer import Muon
 from mlex_jupyter.learn.training.state import State
 from mlex_jupyter.learn.training.together import Together, mixes_batches
 
 CHECKPOINT_S = 20.0
 METRICS_S, PROGRESS_S = 0.1, 1.0
+RISE = 5
+"""So many steps lead up to the highest rate, in short trainings fewer."""
 
 
 Batch = tuple[np.ndarray, ...]
@@ -114,10 +117,11 @@ class Learning(abc.ABC):
         dims = contract(find_builder(self.course.builder)).dims
         network = machine.laid_out(self.network(), dims, self.device)
         self.together.same_everywhere(network.state_dict().values())
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=self.params.learning_rate, weight_decay=self.params.weight_decay
-        )
-        return State(network, optimizer)
+        return State(network, self.optimizer(network))
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """How its steps are taken."""
+        return Muon(network, self.params.learning_rate, self.params.weight_decay)
 
     def built(self, channels: int, classes: int) -> nn.Module:
         """The network of its course; where that begins with weights, they are in it."""
@@ -181,8 +185,9 @@ class Learning(abc.ABC):
     def _step(self, batch: Batch) -> None:
         network, optimizer = self.state.network, self.state.optimizer
         network.train()
+        now = self.params.learning_rate * rate(self.params.schedule, self.standing.step, self.total)
         for group in optimizer.param_groups:
-            group["lr"] = self.params.learning_rate * rate(self.params.schedule, self.standing.step, self.total)
+            group["lr"] = now * group.get("share", 1.0)
         weight, stopping = self.together.total(self.weight(batch), float(self.follower.stopping))
         if stopping:
             self._stop()
@@ -284,8 +289,8 @@ class Learning(abc.ABC):
 
 
 def rate(schedule: str, step: int, total: int) -> float:
-    """The share of the highest rate: up in the first tenth, then level, or along a cosine to nearly nothing."""
-    rise = max(1, total // 10)
+    """The share of the highest rate: up in a few steps, then level, or along a cosine to nearly nothing."""
+    rise = min(RISE, max(1, total // 10))
     if step < rise:
         return (step + 1) / rise
     if schedule == "level":

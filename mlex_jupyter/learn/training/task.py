@@ -23,6 +23,7 @@ from mlex_jupyter.learn.training.course import Course, Halted
 from mlex_jupyter.learn.training.foretelling import Foretelling
 from mlex_jupyter.learn.training.labelled import Labelled
 from mlex_jupyter.learn.training.loop import Training
+from mlex_jupyter.learn.training.optimizer import Muon
 from mlex_jupyter.learn.training.steps import Learning
 from mlex_jupyter.learn.training.together import Together, together
 from mlex_jupyter.types import JobFile, Output, Result, Trained, TrainTask
@@ -69,7 +70,14 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
 def _identity(job: JobFile) -> str:
     assert isinstance(job.spec.task, TrainTask) and job.data and job.labels and job.architecture
     start = job.model.source if job.model else None
-    parts = (job.architecture.builder, sorted(job.spec.task.params.items()), job.data.id, job.labels.uri, start)
+    parts = (
+        Muon.__name__,
+        job.architecture.builder,
+        sorted(job.spec.task.params.items()),
+        job.data.id,
+        job.labels.uri,
+        start,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -187,7 +187,7 @@ def test_equal_weights_count_every_pixel_the_same(tmp_path: Path, inputs: Inputs
 
 def test_the_rate_stays_level_where_that_was_asked() -> None:
     rates = [rate("level", step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1) and set(rates[10:]) == {1.0}
+    assert rates[0] == pytest.approx(0.2) and set(rates[5:]) == {1.0}
 
 
 def test_it_begins_with_weights_that_are_there_and_other_classes_begin_anew(tmp_path: Path, inputs: Inputs) -> None:

@@ -69,3 +69,17 @@ def test_the_network_that_is_trained_shares_nothing_with_its_mean() -> None:
     state.network(torch.zeros(2, 1, 8, 8)).sum().backward()
     set_to(state, 3)
     assert mean_of(state) != 3
+
+
+def test_the_mean_takes_its_statistics_from_what_it_is_shown_and_frozen_ones_stay() -> None:
+    state = a_state()
+    images = torch.randn(4, 1, 16, 16) * 3 + 7
+    with torch.no_grad():
+        expected = state.mean[0](images)  # type: ignore[index]
+    normal: nn.BatchNorm2d = state.mean[1]  # type: ignore[index, assignment]
+    state.take_statistics([images])
+    assert torch.allclose(normal.running_mean, expected.mean(dim=(0, 2, 3)), atol=1e-4)  # type: ignore[arg-type]
+    assert normal.momentum == 0.1 and not normal.training
+    normal.momentum = 0.0
+    state.take_statistics([images * 9])
+    assert torch.allclose(normal.running_mean, expected.mean(dim=(0, 2, 3)), atol=1e-4)  # type: ignore[arg-type]

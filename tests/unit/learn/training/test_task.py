@@ -205,7 +205,7 @@ def test_a_bad_input_ends_the_process_as_a_failure_in_the_same_words(tmp_path: P
 
 def test_the_rate_rises_and_then_falls_to_nearly_nothing() -> None:
     rates = [rate("cosine", step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
+    assert rates[0] == pytest.approx(0.2)
     assert max(rates) == 1
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.02
