@@ -13,7 +13,10 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.learn import grey
+from mlex_jupyter.learn.models import contract, find_builder
+from mlex_jupyter.learn.models.ensemble import Ensemble
 from mlex_jupyter.learn.params import TrainParams
 from mlex_jupyter.learn.prediction.tiles import Fit, fit_for, forward, logits_of, padded
 from mlex_jupyter.learn.training.course import Course, Follower
@@ -36,7 +39,10 @@ class Restoring(Learning):
 
     def network(self) -> nn.Module:
         """One that gives one value for a pixel."""
-        return self.built(1, 1)
+        promise, network = contract(find_builder(self.course.builder)), self.built(1, 1)
+        if promise.dims != 2 or promise.trains != "steps" or isinstance(network, Ensemble):
+            raise Invalid(f"{promise.title} does not learn values.", hint="Choose one for slices, as unet or msdnet.")
+        return network
 
     def batch(self, step: int, members: Sequence[int]) -> Batch:
         """Images, what they shall become, and where it counts."""

@@ -115,5 +115,8 @@ def test_what_will_not_do_is_said_in_words(noisy: np.ndarray) -> None:
         model.fit(noisy, noisy[:, :32], task="denoise")
     with pytest.raises(Invalid, match="one value everywhere"):
         model.fit(noisy, np.ones_like(noisy), task="regress")
+    for other in ("forest", "ensemble"):
+        with pytest.raises(Invalid, match="does not learn values"):
+            DLSIAModel(other).fit(noisy, task="denoise", say=None)
     with pytest.raises(Invalid, match="no encoder"):
         DLSIAModel("msdnet").fit(noisy, task="embed")
