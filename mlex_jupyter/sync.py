@@ -181,7 +181,7 @@ def call(
     begun: Callable[[Any], None] | None = None,
     here: Engine | None = None,
 ) -> Any:
-    """Do what a verb says. Where it waits, `begun` hears of the job first, and an interrupt leaves the job alone."""
+    """Do what a verb says. Where it waits, `begun` hears of the jobs first, and an interrupt leaves the job alone."""
     from mlex_jupyter.faces.watch import following, waiting
     from mlex_jupyter.types import Leaderboard
 
@@ -198,7 +198,9 @@ def call(
         return shown(_heard(here, found, tell))
     result = here.run(found)
     if begun:
-        begun(result)
+        begun(shown(result))
+    if isinstance(result, list):
+        return shown([waiting(here, job, tell) for job in result])
     if isinstance(result, Leaderboard):
         return following(here, result, tell)
     return waiting(here, result, tell)

@@ -89,7 +89,7 @@ export class Actions {
     const model = entryKey(entry);
     const picked = (): boolean => this.screen.get().model === model;
     this.tell('models', null);
-    this.screen.set({ model, typed: {}, given: entry.kind === 'model' ? null : {} });
+    this.screen.set({ model, preset: null, typed: {}, given: entry.kind === 'model' ? null : {} });
     if (entry.kind === 'model') {
       try {
         const { params } = await this.server.model(entry.name, entry.version ?? null);

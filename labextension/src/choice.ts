@@ -14,6 +14,8 @@ export interface Choice {
   architecture: Architecture | null;
   /** The published model whose settings are taken over, where one is picked. */
   like: ZooEntry | null;
+  /** Of the architecture, where it is picked and has it. */
+  preset: string | null;
   fields: readonly Field[];
   /** What each field means now; left out where it stands at its default. */
   params: Readonly<Record<string, Value>>;
@@ -34,7 +36,8 @@ export function choose(known: Known, screen: Screen): Choice {
     known.models.value?.find(entry => entry.kind === 'model' && entryKey(entry) === screen.model) ?? null;
   const architectures = known.architectures.value;
   const architecture = named(architectures, like?.architecture ?? screen.model) ?? architectures?.[0] ?? null;
-  const fields = architecture ? fieldsOf(architecture) : [];
+  const preset = screen.preset !== null && architecture?.presets[screen.preset] ? screen.preset : null;
+  const fields = architecture ? fieldsOf(architecture, preset) : [];
   const values = valuesOf(fields, screen);
   const complaints = Object.fromEntries(
     fields.flatMap(field => {
@@ -51,6 +54,7 @@ export function choose(known: Known, screen: Screen): Choice {
     labels,
     architecture,
     like,
+    preset,
     fields,
     params: changed(fields, values),
     complaints,
@@ -72,7 +76,7 @@ export function entryKey(entry: ZooEntry): string {
 }
 
 export function trainWish(choice: Choice, screen: Screen): Wish {
-  const { data, labels, architecture, params, name } = choice;
+  const { data, labels, architecture, preset, params, name } = choice;
   if (!data || !labels || !architecture) {
     throw new Error('A training needs data, labels and a model.');
   }
@@ -81,7 +85,8 @@ export function trainWish(choice: Choice, screen: Screen): Wish {
     model: architecture.name,
     data: data.name,
     labels: labels.name,
-    params
+    params,
+    ...(preset === null ? {} : { preset })
   };
   return { task, ...(name === null ? {} : { name }), target: screen.target };
 }

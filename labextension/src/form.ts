@@ -26,12 +26,17 @@ interface Bounds {
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** One field a property, in the schema's order. */
-export function fieldsOf(architecture: Architecture): Field[] {
+/** One field a property, in the schema's order; what a preset says stands for the default. */
+export function fieldsOf(architecture: Architecture, preset: string | null = null): Field[] {
   const properties = architecture.params_schema.properties;
-  return isSchema(properties)
+  const fields = isSchema(properties)
     ? Object.entries(properties).flatMap(([key, schema]) => (isSchema(schema) ? [fieldOf(key, schema)] : []))
     : [];
+  const said = preset === null ? {} : (architecture.presets[preset] ?? {});
+  return fields.map(field => {
+    const value = said[field.key];
+    return isValue(value) ? { ...field, preset: value } : field;
+  });
 }
 
 function fieldOf(key: string, given: Schema): Field {

@@ -16,6 +16,8 @@ export interface Screen {
   labels: string | null;
   /** An architecture, or `name@version` of a published model whose settings are taken over. */
   model: string | null;
+  /** A preset of the architecture; null for its defaults. */
+  preset: string | null;
   /** The name typed for the next run; null where the server shall find one. */
   name: string | null;
   /** What was typed in the Advanced part, as text, by parameter. */
@@ -40,6 +42,7 @@ export function freshScreen(): Watched<Screen> {
       data: null,
       labels: null,
       model: null,
+      preset: null,
       name: null,
       typed: {},
       given: {},

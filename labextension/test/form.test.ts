@@ -61,3 +61,12 @@ test('bounds in words', () => {
   assert.equal(range(field('rate')), 'more than 0, at most 1');
   assert.equal(range(field('loss')), '');
 });
+
+test('what a preset says stands for the default', () => {
+  const quick = { ...ARCHITECTURE, presets: { fast: { depth: 2 } } };
+  const [before, after] = [fieldsOf(quick), fieldsOf(quick, 'fast')].map(
+    fields => fields.find(({ key }) => key === 'depth')?.preset
+  );
+  assert.notEqual(before, 2);
+  assert.equal(after, 2);
+});

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from mlex_jupyter.capture import code_of_script
-from mlex_jupyter.errors import Invalid, JobEnded, Unavailable
+from mlex_jupyter.errors import JobEnded, Unavailable
 from mlex_jupyter.facade.parts import Parts
 from mlex_jupyter.failpoints import failpoint
 from mlex_jupyter.jobs.search import Sought
@@ -22,7 +22,6 @@ from mlex_jupyter.types import (
     JobState,
     LogChunk,
     Params,
-    PredictTask,
     PretrainTask,
     Resources,
     RunTask,
@@ -31,11 +30,8 @@ from mlex_jupyter.types import (
     TrainTask,
     Why,
     checked,
-    new_id,
 )
 from mlex_jupyter.verbs import verb
-
-MOST_SHARDS = 1000
 
 
 class JobVerbs(Parts):
@@ -92,57 +88,6 @@ class JobVerbs(Parts):
         """Let the encoder of a U-Net learn from a dataset without labels; `train --start` then begins with it."""
         task = checked(PretrainTask, model=model, data=data, params=params, preset=preset, start=start)
         return await self._ask(task, name, target, resources, after, experiment, key, wait)
-
-    @verb(flags={"name": "o"})
-    async def predict(
-        self,
-        model: str,
-        *,
-        data: str,
-        version: int | None = None,
-        slices: str | None = None,
-        probabilities: bool = False,
-        trial: bool = False,
-        shards: int = 1,
-        name: str | None = None,
-        target: str = "local",
-        resources: Resources = Resources(),
-        after: tuple[str, ...] = (),
-        experiment: str | None = None,
-        key: str | None = None,
-        wait: bool = False,
-    ) -> Job:
-        """Segment a dataset, or some of its slices, with a finished run or a published model."""
-        about = {"slices": slices, "probabilities": probabilities, "trial": trial}
-        task = checked(PredictTask, model=model, version=version, data=data, **about)
-        if shards != 1:
-            shared = checked(PredictTask, **task.model_dump() | {"shared": new_id("seg")})
-            after = await self._ask_parts(shared, shards, name, target, resources, after, experiment, key)
-            task = shared
-        return await self._ask(task, name, target, resources, after, experiment, key, wait)
-
-    async def _ask_parts(
-        self,
-        task: PredictTask,
-        shards: int,
-        name: str | None,
-        target: str,
-        resources: Resources,
-        after: tuple[str, ...],
-        experiment: str | None,
-        key: str | None,
-    ) -> tuple[str, ...]:
-        """The jobs that compute a prediction together, for the one that comes after them all."""
-        if not 1 <= shards <= MOST_SHARDS:
-            raise Invalid(f"shards={shards}: ask for 1 to {MOST_SHARDS}.")
-        if key is not None:
-            raise Invalid("A key stands for one job, and shards are several.", hint="Leave one of them out.")
-        asked = []
-        for number in range(1, shards + 1):
-            part = checked(PredictTask, **task.model_dump() | {"part": f"{number}/{shards}"})
-            named = f"{name[:90]}-{number}" if name else None
-            asked.append(await self._ask(part, named, target, resources, after, experiment, None, wait=False))
-        return tuple(job.id for job in asked)
 
     @verb(flags={"name": "o"})
     async def run(

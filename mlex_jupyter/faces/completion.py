@@ -102,6 +102,9 @@ def _possible(before: Sequence[str], last: str, listing: Listing, held: Held) ->
     wants = [False, *(word in options and options[word].takes is not Takes.NOTHING for word in before[1:])]
     said = sum(not word.startswith("-") and not wanted for word, wanted in zip(before[1:], wants, strict=False))
     places = tuple(slot for slot in places if slot.positional)[said:]
+    several = [options[word] for word in before[1:] if word in options][-1:]
+    if not places and several and several[0].takes is Takes.MANY:
+        return [*_values(verb.name, several[0], before, listing), *held(verb, several[0].name)]
     return [*_values(verb.name, places[0], before, listing), *held(verb, places[0].name)] if places else []
 
 

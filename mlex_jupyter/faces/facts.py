@@ -18,6 +18,13 @@ def _sees(found: Architecture) -> str:
     return f"{found.halo} pixels around each" if found.halo else ""
 
 
+def _without_labels(found: Architecture) -> str:
+    """The parameters of `mlex pretrain`, those of the network aside."""
+    form: Any = (found.pretrain_schema or {}).get("properties", {})
+    own = [f"{name}={words(about.get('default'))}" for name, about in form.items() if about["x-group"] == "training"]
+    return f"mlex pretrain {found.name}: {', '.join(own)}" if own else ""
+
+
 def _preset(name: str, params: Params) -> str:
     return f"{name}: {', '.join(f'{one}={words(value)}' for one, value in params.items())}"
 
@@ -181,6 +188,7 @@ FACTS: dict[str, tuple[Column, ...]] = {
         field("gives", "outputs"),
         Column("sees", _sees),
         Column("presets", lambda found: Lines(tuple(_preset(*one) for one in found.presets.items()))),
+        Column("without labels", _without_labels),
         Column("from", lambda found: f"{from_where(found)}, {found.builder}"),
     ),
     "Verification": (

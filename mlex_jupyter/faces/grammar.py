@@ -1,7 +1,7 @@
 """What a verb's line may hold: the table of verbs as places for words and options.
 
 Positional parameters are words, keyword-only ones are options, the fields of a `Record` are options of their own, a
-mapping is `-p key=value` as often as wanted, and a `tuple` takes several words.
+mapping is `-p key=value` as often as wanted, and a `tuple` takes several words: `--data a b`, or `--data a --data b`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ def _slot(
         takes, item = Takes.PAIRS, inside[1]
     elif origin in (tuple, list):
         takes, item = Takes.MANY, inside[0]
+    elif several := _several(kind):
+        takes, item = Takes.MANY, several
     else:
         takes, item = Takes.ONE, kind
     return Slot(path, takes, item, default, required, positional, letter, about or ABOUT.get(path[-1], ""))
@@ -130,6 +132,13 @@ def _without_none(annotation: Any) -> Any:
     if typing.get_origin(annotation) is typing.Annotated:
         return _without_none(typing.get_args(annotation)[0])
     return annotation
+
+
+def _several(kind: Any) -> Any:
+    """Of one value or several of them, `str | tuple[str, ...]`, the type of one; else None."""
+    one, *others = typing.get_args(kind) if isinstance(kind, types.UnionType) else (None,)
+    several = [typing.get_args(other) for other in others if typing.get_origin(other) is tuple]
+    return one if several == [(one, ...)] else None
 
 
 # What an argument means, wherever it appears. The fields of Records bring their own descriptions.

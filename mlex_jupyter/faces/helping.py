@@ -44,7 +44,8 @@ def _value(slot: Slot) -> str:
 
 def _about(slot: Slot) -> str:
     if slot.required:
-        return slot.about if slot.positional else f"{slot.about} Needed."
+        several = " One or several." if slot.takes is Takes.MANY else ""
+        return slot.about if slot.positional else f"{slot.about}{several} Needed."
     if slot.takes is Takes.ONE and slot.default not in (None, ""):
         return f"{slot.about} [{getattr(slot.default, 'value', slot.default)}]"
     return slot.about

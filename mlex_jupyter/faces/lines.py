@@ -61,6 +61,8 @@ class _Reader:
         self.json = False
         self.help = False
         self.bind: str | None = None
+        self.last: Slot | None = None
+        """The option before, where it takes several words."""
 
     def arguments(self) -> dict[str, Any]:
         """What was given, by parameter; the fields of a Record are gathered again."""
@@ -85,6 +87,8 @@ class _Reader:
                 self._option(word, rest)
             elif self.places and self.places[0].takes is Takes.MANY:
                 return self._take([word, *rest])
+            elif not self.places and self.last is not None:
+                self._add(self.last, "", word)
             else:
                 self._take([word])
 
@@ -103,6 +107,7 @@ class _Reader:
     def _option(self, word: str, rest: list[str]) -> None:
         option, attached = _split(word)
         slot = self.options.get(option)
+        self.last = slot if slot is not None and slot.takes is Takes.MANY else None
         if option in ("--json", "--help", "-h"):
             self.json = self.json or option == "--json"
             self.help = self.help or option != "--json"

@@ -33,7 +33,7 @@ def picture(
     both.paste(left, (0, 0))
     both.paste(right, (size[0] + GAP, 0))
     out = io.BytesIO()
-    both.save(out, "PNG", optimize=True)
+    both.save(out, "PNG", compress_level=3)  # a tenth larger than the smallest, in a tenth of the time
     return out.getvalue()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.bench.__main__ import line
 from tests.bench.figures import Figure
 
-PROGRAMS = ("learn_predict", "learn_memory")
+PROGRAMS = ("learn_predict", "learn_memory", "learn_shards")
 FILE = Path("build/bench-learn.json")
 
 

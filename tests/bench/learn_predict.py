@@ -1,7 +1,8 @@
 """Prediction from zarr to zarr, beside the network alone on data in memory, DLSIA's qlty tiles and MONAI's windows.
 
 Seconds of a processor are counted, not of the clock: what else the machine does counts less, and what we do beside the
-network, in threads of its own, counts in full. What we change of memory for our process is theirs here, too.
+network, in threads of its own, counts in full. The network has learned what it segments, as those have that people
+use: noise has hundreds of thousands of objects a slice, which is a line of its own.
 """
 
 from __future__ import annotations
@@ -11,77 +12,52 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import zarr
-from torch import Tensor, nn
 
 from mlex_jupyter.learn import grey
 from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.prediction.task import Prediction
-from tests.bench import segmented
+from tests.bench import learn_rivals, segmented
 from tests.bench.figures import Figure, interleaved, median, seconds
-from tests.bench.peers import PLACE
 from tests.learning import events, start
 
 SLICES, SIZE = 2, 1024
 ROUNDS = 3
-MONAI = "monai==1.6.1"
+STEPS = 60
+"""That a network learns, until it knows grains."""
 BEST = 0.90
 
 
 def figures() -> Iterator[Figure]:
     """In millions of pixels for each second of a processor, those of reading and writing among them."""
     torch.set_num_threads(1)
-    _bring_monai()
+    learn_rivals.bring_monai()
     with tempfile.TemporaryDirectory() as folder:
         yield from _measured(Path(folder))
 
 
 def _measured(folder: Path) -> Iterator[Figure]:
     data = segmented.volume(folder / "volume.zarr", SLICES, SIZE)
-    network, trained = segmented.network(folder / "trained", depth=4, base_channels=16)
-    raw = np.asarray(zarr.open_array(data, mode="r")[:])
-    counter = iter(range(10_000))
-
-    def made() -> Prediction:
-        job = segmented.job(folder / f"run-{next(counter)}", data, trained)
-        return Prediction(Attempt(job, job.job(), 1))
-
-    first = made()  # the plan, and with it the backend, of all that follow
-    backend, folded = first.segmenter.backend, first.segmenter
-    how = grey.normalised(raw[:, None], first.model.preprocessing)
-    network.to(memory_format=torch.contiguous_format)
-
-    def ours() -> float:
-        prediction = made()
-        prediction.segmenter = folded
-        return _rate(raw.size, lambda: (prediction.run(), prediction.finish()))
-
-    def best() -> float:
-        return _rate(raw.size, lambda: [backend(how[z : z + 1]) for z in range(SLICES)])
-
-    plain_rows = torch.from_numpy(how)
-    small, quarter = plain_rows[:1, :, :256, :256], plain_rows[:1, :, :512, :512]  # per pixel it is the same
-    layers = getattr(backend, "network", network)
-    works: dict[str, Callable[[], float]] = {
-        "ours": ours,
-        "best": best,
-        "qlty 64/32": lambda: _rate(small.numel(), lambda: _qlty(network, small, 64, 32)),
-        "qlty 256/128": lambda: _rate(quarter.numel(), lambda: _qlty(network, quarter, 256, 128)),
-        "monai": lambda: _rate(quarter.numel(), lambda: _monai(network, quarter)),
-        "monai folded": lambda: _rate(
-            quarter.numel(), lambda: _monai(layers, quarter.to(memory_format=torch.channels_last))
-        ),
-    }
-    for work in works.values():
-        work()  # the first warms up
+    _, trained = segmented.network(folder / "trained", steps=STEPS, depth=4, base_channels=16)
+    _, noisy = segmented.network(folder / "noisy", depth=4, base_channels=16)
+    ours, best = Ours(folder / "ours", data, trained), Ours(folder / "best", data, trained)
+    works: dict[str, Callable[[], float]] = {"ours": ours.whole, "best": best.network_alone}
+    works["noise"] = Ours(folder / "noise", data, noisy).whole
+    for rival in learn_rivals.RIVALS:
+        works[rival] = partial(learn_rivals.rate, rival, trained, data)
+    for name in ("ours", "best", "noise"):
+        works[name]()  # the first warms up; the others do so themselves
     rates = dict(zip(works, map(median, interleaved(ROUNDS, *works.values())), strict=True))
-    about = f"TUNet on {SIZE}², {backend.name}, MPix per CPU second"
+    rates["monai"] = max(rates["monai"], rates.pop("monai, 4 at once"))
+    about = f"TUNet on {SIZE}², {ours.backend.name}, MPix per CPU second"
+    alone = "the network alone, data in memory"
     beside = {
-        "the network alone, data in memory": ("best", BEST),
+        alone: ("best", BEST),
         "DLSIA with qlty 64/32, softmax, batch 2": ("qlty 64/32", 10),
         "DLSIA with qlty 256/128": ("qlty 256/128", 5),
         "MONAI's windows of 256, overlap 0.25": ("monai", 2),
@@ -89,44 +65,43 @@ def _measured(folder: Path) -> Iterator[Figure]:
     }
     for against, (name, least) in beside.items():
         yield Figure(about, rates["ours"], "", rates[name], against, least=least * rates[name])
+    yield Figure("… of noise, with objects without number", rates["noise"], "", rates["best"], alone)
     yield _first_picture(folder, trained)
+
+
+class Ours:
+    """Predictions of one volume, as jobs make them; the plan, and with it the backend, is that of the first."""
+
+    def __init__(self, folder: Path, data: Path, trained: Path) -> None:
+        self._folder, self._data, self._trained = folder, data, trained
+        folder.mkdir()
+        self._count = 0
+        self._segmenter = self._next().segmenter
+        self.backend = self._segmenter.backend
+        raw = np.asarray(zarr.open_array(data, mode="r")[:])
+        self._grey = grey.normalised(raw[:, None], self._segmenter.model.preprocessing)
+
+    def _next(self) -> Prediction:
+        self._count += 1
+        job = segmented.job(self._folder / str(self._count), self._data, self._trained)
+        return Prediction(Attempt(job, job.job(), 1))
+
+    def whole(self) -> float:
+        """From zarr to zarr."""
+        prediction = self._next()
+        prediction.segmenter = self._segmenter
+        self.backend(self._grey[:1])  # planning gave memory back, which a job asks for once, however long it is
+        return _rate(self._grey.size, lambda: (prediction.run(), prediction.finish()))
+
+    def network_alone(self) -> float:
+        """Slice by slice, as large pieces as there are."""
+        return _rate(self._grey.size, lambda: [self.backend(self._grey[z : z + 1]) for z in range(SLICES)])
 
 
 def _rate(pixels: int, work: Callable[[], object]) -> float:
     begun = time.process_time()
     work()
     return pixels / 1e6 / (time.process_time() - begun)
-
-
-def _qlty(network: nn.Module, images_BCYX: Tensor, window: int, step: int) -> Tensor:
-    """As DLSIA's application in MLExchange predicts: windows that overlap by half, two at a time."""
-    from qlty.qlty2D import NCYXQuilt
-
-    rows, columns = images_BCYX.shape[-2:]
-    quilt = NCYXQuilt(Y=rows, X=columns, window=(window, window), step=(step, step), border=(8, 8), border_weight=0.1)
-    with torch.no_grad():
-        pieces = quilt.unstitch(images_BCYX)
-        found = [network(pieces[at : at + 2]).softmax(dim=1).cpu() for at in range(0, len(pieces), 2)]
-    stitched, _ = quilt.stitch(torch.cat(found))
-    return stitched.argmax(dim=1).to(torch.uint8)
-
-
-def _monai(network: nn.Module, images_BCYX: Tensor) -> Tensor:
-    from monai.inferers import SlidingWindowInferer
-
-    windows = SlidingWindowInferer(roi_size=(256, 256), sw_batch_size=1, overlap=0.25)
-    with torch.inference_mode():
-        return windows(images_BCYX, network).argmax(dim=1).to(torch.uint8)
-
-
-def _bring_monai() -> None:
-    """MONAI by itself, beside our torch: with its requirements it would bring another."""
-    place = PLACE / "monai"
-    if not place.exists():
-        command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", str(place), MONAI]
-        subprocess.run(command, check=True)
-    if str(place) not in sys.path:
-        sys.path.append(str(place))
 
 
 def _first_picture(folder: Path, trained: Path) -> Figure:

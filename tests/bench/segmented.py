@@ -1,4 +1,4 @@
-"""A volume and a network to measure prediction with: nothing is learned, since weights take the same time whatever."""
+"""A volume and a network to measure prediction with, one that learned it or one that sees noise."""
 
 from __future__ import annotations
 
@@ -42,14 +42,21 @@ def volume(place: Path, slices: int, size: int, only: str | None = None) -> Path
     return place
 
 
-def network(folder: Path, builder: str = TUNET, **params: Any) -> tuple[nn.Module, Path]:
-    """A network whose normalisation has statistics, and the folder that a training of it would have left."""
+def network(folder: Path, builder: str = TUNET, steps: int = 0, **params: Any) -> tuple[nn.Module, Path]:
+    """A network whose normalisation has statistics, and the folder that a training of it would have left.
+
+    With steps it learns the classes of `volume`, by how bright a grain is; without, it sees noise.
+    """
     torch.manual_seed(0)
     made = build(builder, params, channels=1, classes=len(CLASSES)).train()
-    with torch.no_grad():
-        for _ in range(4):
-            made(torch.randn(2, 1, 64, 64))
-    _balance(made.eval())
+    if steps:
+        _teach(made, steps)
+    else:
+        with torch.no_grad():
+            for _ in range(4):
+                made(torch.randn(2, 1, 64, 64))
+        _balance(made.eval())
+    made.eval()
     trained = Trained(
         architecture="tunet",
         builder=builder,
@@ -62,6 +69,17 @@ def network(folder: Path, builder: str = TUNET, **params: Any) -> tuple[nn.Modul
     save_file(made.state_dict(), folder / "weights.safetensors")
     (folder / "model.json").write_text(trained.model_dump_json())
     return made, folder
+
+
+def _teach(made: nn.Module, steps: int) -> None:
+    optimizer = torch.optim.Adam(made.parameters(), 0.01)
+    for _ in range(steps):
+        grains = torch.randn(4, 1, 8, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+        classes = torch.bucketize(grains[:, 0], torch.tensor([-0.7, 0.0, 0.7]))
+        loss = nn.functional.cross_entropy(made((grains + 0.05 * torch.randn_like(grains)).clamp(-4, 4)), classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 def _balance(made: nn.Module) -> None:

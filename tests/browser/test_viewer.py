@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import Lab
+from tests.conftest import mlex_command
 
 pytestmark = pytest.mark.needs("browser", "lab")
 DATA, LABELS = "sand-tomo", "scribbles"
@@ -190,6 +192,26 @@ def test_two_windows_paint_the_same_place_and_neither_is_lost(view: View) -> Non
     both = view.on_server(1)
     assert both["Pore"] > 0
     assert both["Grain"] > 0
+
+
+def test_a_prediction_is_laid_over_it_with_the_slices_that_are_worth_labelling(view: View) -> None:
+    home = view.lab.server.home
+    view.open()
+    mlex_command("train", "forest", "--data", DATA, "--labels", LABELS, "-o", "trees", "--wait", home=home)
+    mlex_command("predict", "trees", "--data", DATA, "-o", "seg", "--wait", home=home)
+    chosen = view.node.get_by_role("combobox").filter(has_text="seg").first
+    expect(chosen).to_have_value("seg")  # what was just made is shown by itself
+    view.canvas.focus()
+    view.press("o")
+    expect(view.node.locator(".mlex-Steps [aria-current]")).to_contain_text("Check")
+    doubts = view.node.get_by_role("img", name="Uncertainty by slice")
+    expect(doubts).to_have_accessible_name(re.compile("worth labelling next: [0-9]+"))
+    worth = [int(z) for z in re.findall("[0-9]+", doubts.get_attribute("aria-label") or "")]
+    view.press("g")
+    view.shown(f"0 {worth[0]}")
+    view.lab.page.wait_for_timeout(500)
+    assert view.coloured() > 10_000
+    view.lab.shot("viewer-check")
 
 
 def test_labels_begin_with_the_names_of_classes(view: View) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mlex_jupyter.app import Mlex
 from mlex_jupyter.data.readers import open_volume
-from mlex_jupyter.errors import MlexError
+from mlex_jupyter.errors import JobEnded, MlexError
 from mlex_jupyter.settings import Settings
 from tests.conftest import mlex_command
 from tests.servers import Server, end_processes_of, running_server
@@ -129,4 +129,25 @@ async def test_several_jobs_share_a_prediction(place: Path) -> None:
     assert (await mlex.segmented(job.id)).classes == (await mlex.segmented("seg")).classes
     with pytest.raises(MlexError, match="ask for 1 to"):
         await mlex.predict("net", data="sand-tomo", shards=0)
+    mlex.close()
+
+
+async def test_several_volumes_are_a_job_each_and_a_group(place: Path, shell: Shell) -> None:
+    mlex = Mlex(Settings.load(home=place))
+    values = open_volume(await mlex.dataset("sand-tomo"))
+    for name in ("left", "right"):
+        np.save(place / f"{name}.npy", values[:3])
+        await mlex.register(str(place / f"{name}.npy"), name=name)
+    jobs = json.loads(shell("predict", "net", "--data", "left", "right", "-o", "both", "--wait", "--json").stdout)
+    assert [(job["name"], job["state"]) for job in jobs] == [("both-left", "done"), ("both-right", "done")]
+    assert {job.name for job in await mlex.jobs(experiment="both")} == {"both-left", "both-right"}
+    first, second = [await mlex.segmented(job["id"]) for job in jobs]
+    assert first.classes == second.classes, "of the same voxels the same"
+    with pytest.raises(MlexError, match="nowhere"):
+        await mlex.predict("net", data=("left", "nowhere"), name="none")
+    for job in await mlex.jobs("none-*"):
+        with pytest.raises(JobEnded):  # all of them or none
+            await mlex.wait(job.id)
+    with pytest.raises(MlexError, match="a key stands for one job"):
+        await mlex.predict("net", data=("left", "right"), key="mine")
     mlex.close()

@@ -26,7 +26,8 @@ def executed(name: str, home: Path) -> dict[str, list[Any]]:
     import nbformat
     from nbclient import NotebookClient
 
-    notebook: Any = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    reading: Any = nbformat.read
+    notebook = reading(ROOT / "notebooks" / name, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
     for cell in notebook.cells:
         if cell.cell_type == "code":

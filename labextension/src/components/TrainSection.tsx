@@ -20,6 +20,7 @@ export function TrainSection(): JSX.Element {
   const { data, labels, architecture, like } = choice;
   const sets = data ? (known.labels[data.name] ?? []) : [];
   const models = known.models.value ?? [];
+  const presets = like === null ? Object.keys(architecture?.presets ?? {}) : []; // a model brings settings of its own
   const busy = screen.underWay.includes('train');
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
@@ -59,6 +60,15 @@ export function TrainSection(): JSX.Element {
             entry && void actions.pickModel(entry);
           }}
         />
+        {presets.length > 0 && (
+          <Pick
+            label="Preset"
+            value={choice.preset ?? ''}
+            empty=""
+            options={[{ value: '', text: 'standard' }, ...presets.map(each => ({ value: each, text: each }))]}
+            onPick={preset => set.set({ preset: preset || null })}
+          />
+        )}
         <label htmlFor={nameId}>Name</label>
         <input
           id={nameId}

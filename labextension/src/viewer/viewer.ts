@@ -30,6 +30,8 @@ export interface Looking {
   prediction: string | null;
   classes: readonly ClassInfo[];
   balance: readonly SliceBalance[];
+  /** How unsure the prediction is of each slice, and which are worth labelling, the best first. */
+  doubts: { slices: readonly { z: number; uncertainty: number }[]; next: readonly number[] } | null;
   tool: Tool;
   value: number;
   /** The diameter of the brush in pixels of the slice. */
@@ -52,6 +54,7 @@ const START: Looking = {
   prediction: null,
   classes: [],
   balance: [],
+  doubts: null,
   tool: 'pan',
   value: 1,
   size: 16,
@@ -60,6 +63,7 @@ const START: Looking = {
   busy: false
 };
 const AHEAD = 3;
+const SUGGESTED = 5;
 const BALANCE_AFTER_MS = 800;
 export const [SMALLEST, LARGEST] = [1, 400];
 
@@ -197,8 +201,17 @@ export class Viewer {
 
   showPrediction(name: string | null): void {
     this.predicted = name === null ? null : this.rastersOf(name);
-    this.state.set({ prediction: name });
+    this.state.set({ prediction: name, doubts: null });
     void this.show();
+    name === null || void this.doubt(name);
+  }
+
+  /** To the next of the slices that are worth labelling. */
+  suggested(): void {
+    const { axis, index, doubts } = this.state.get();
+    const next = doubts?.next ?? [];
+    const place = next[(next.indexOf(index) + 1) % Math.max(1, next.length)];
+    axis === 0 && place !== undefined && this.go(place);
   }
 
   // ------------------------------------------------------------ labels
@@ -298,6 +311,24 @@ export class Viewer {
         .get('/datasets/{data}/labels/{labels}/balance', { path, query: {} })
         .catch(() => null);
       balance && this.state.set({ balance });
+    }
+  }
+
+  /** Ask how sure the run was that made a prediction; what no run of ours made has no doubts. */
+  private async doubt(name: string): Promise<void> {
+    const made = (this.server.known.get().jobs.value ?? []).find(({ outputs }) =>
+      outputs.some(output => output.kind === 'dataset' && output.name === name)
+    );
+    if (made === undefined) {
+      return;
+    }
+    const path = { run: made.id };
+    const [found, worth] = await Promise.all([
+      this.server.client.get('/jobs/{run}/segmented', { path }).catch(() => null),
+      this.server.client.get('/jobs/{run}/suggestions', { path, query: { count: SUGGESTED } }).catch(() => [])
+    ]);
+    if (found && this.state.get().prediction === name) {
+      this.state.set({ doubts: { slices: found.slices, next: worth.map(({ z }) => z) } });
     }
   }
 

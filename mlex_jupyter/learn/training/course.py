@@ -49,3 +49,5 @@ class Course:
     memory_gb: float = 4.0
     start: Path | Mapping[str, Tensor] | None = None
     """The weights that it begins with; without any, chance gives them."""
+    encoder: bool = False
+    """Whether those are an encoder's, all of which must fit."""

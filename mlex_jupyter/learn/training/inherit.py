@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from mlex_jupyter.errors import Invalid, NotFound
 
 
-def inherit(network: nn.Module, weights: Path | Mapping[str, Tensor]) -> tuple[int, int]:
-    """Take over what fits, and say how many of the network's tensors that are, and of how many."""
+def inherit(network: nn.Module, weights: Path | Mapping[str, Tensor], *, whole: bool = False) -> tuple[int, int]:
+    """Take over what fits, and say how many of the network's tensors that are, and of how many.
+
+    Asked for the whole, as of an encoder, none may be left over.
+    """
     given = _read(weights) if isinstance(weights, Path) else weights
     own = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
@@ -21,6 +24,11 @@ def inherit(network: nn.Module, weights: Path | Mapping[str, Tensor]) -> tuple[i
         raise Invalid(
             "Of the weights to begin with none fits this network.",
             hint="Train the same architecture with the same parameters as the model that you begin with.",
+        )
+    if whole and len(fitting) < len(given):
+        raise Invalid(
+            f"Of the encoder's {len(given)} tensors {len(given) - len(fitting)} do not fit this network.",
+            hint="Leave the network's own parameters out, as depth: they are then those of the encoder.",
         )
     network.load_state_dict(fitting, strict=False)
     return len(fitting), len(own)

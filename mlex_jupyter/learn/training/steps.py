@@ -125,7 +125,7 @@ class Learning(abc.ABC):
             raise Invalid(f"{self.course.title} takes {takes} channels; the volume has {channels}.")
         network = build(self.course.builder, self.course.params, channels=channels, classes=classes)
         if self.course.start:
-            fitting, total = inherit(network, self.course.start)
+            fitting, total = inherit(network, self.course.start, whole=self.course.encoder)
             self.follower.note(f"It begins with weights that are there: {fitting} of {total} tensors fit")
         return network
 

@@ -57,6 +57,7 @@ def training_of(attempt: Attempt, others: Together | None = None) -> Training:
         identity=_identity(job),
         memory_gb=job.spec.resources.memory_gb,
         start=attempt.path / job.model.weights if job.model else None,
+        encoder=job.model is not None and job.model.task == "embedding",
     )
     params = TrainParams.of(course.params)
     wanted = wants(course.builder, course.params)

@@ -138,3 +138,12 @@ def test_every_place_in_a_line_is_explained_and_has_a_word_of_its_own(verb: str)
     places = slots(verb)
     assert [slot.path for slot in places if not slot.about] == []
     assert len({slot.word for slot in places}) == len(places)
+
+
+def test_an_option_for_several_takes_the_words_that_follow_once_no_place_is_left() -> None:
+    wanted = {"model": "net", "data": ("a", "b", "c"), "name": "seg"}
+    assert arguments("predict net --data a b c -o seg") == wanted
+    assert arguments("predict net --data a --data b --data c -o seg") == wanted
+    assert arguments("predict --data a net -o seg") == {"model": "net", "data": ("a",), "name": "seg"}
+    with pytest.raises(Usage, match="predict has no use for 'b'"):
+        arguments("predict net --data a -o seg b")

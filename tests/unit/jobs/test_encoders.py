@@ -65,5 +65,8 @@ async def test_what_cannot_be_is_refused_at_once_and_in_words(hand: Hand, mlex: 
     with pytest.raises(Invalid, match="unet has no parameter 'class_weights'"):
         await hand.submit(learn(params={"class_weights": "equal"}))
     encoder = await hand.until_ended(await hand.submit(learn()))
+    flatter = begin(start=encoder.id, params={"depth": 2, "epochs": 1, "steps_per_epoch": 2, "patch": 32})
+    failed = await hand.until_ended(await hand.submit(flatter))
+    assert failed.state == JobState.FAILED and "do not fit this network" in (failed.message or "")
     with pytest.raises(Invalid, match="is a unet, with whose weights no tunet can begin"):
         await hand.submit(begin(model="tunet", start=encoder.id))

@@ -14,15 +14,18 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from mlex_jupyter.data.readers import open_path
+from mlex_jupyter.errors import Invalid
 from mlex_jupyter.jobfolder import JobFolder
+from mlex_jupyter.learn.attempt import Attempt
 from mlex_jupyter.learn.describe import describe
 from mlex_jupyter.learn.models import Wants, build
 from mlex_jupyter.learn.models.simclr import encoder_weights
 from mlex_jupyter.learn.params import PretrainParams
-from mlex_jupyter.learn.run import FAILED, STOPPED
+from mlex_jupyter.learn.run import STOPPED
 from mlex_jupyter.learn.training.contrast import measured
 from mlex_jupyter.learn.training.inherit import inherit
 from mlex_jupyter.learn.training.patches import Patches
+from mlex_jupyter.learn.training.pretrain import pretrain
 from mlex_jupyter.types import Architecture, Dataset, JobFile, JobSpec, JobState, PretrainTask, Trained
 from tests.learning import dataset, events, run, small_sample, start, until
 
@@ -50,9 +53,8 @@ def job(place: Path, data: Dataset, model: str = "unet", **params: Any) -> JobFo
 @pytest.mark.parametrize("model", ["unet", "tunet", "tunet3plus", "unet25d"])
 def test_it_leaves_an_encoder_with_which_the_same_network_begins(tmp_path: Path, data: Dataset, model: str) -> None:
     folder = job(tmp_path / "run-1", data, model)
-    assert run(folder) == 0, folder.log.read_text()
-    result, left = folder.result(), Trained.model_validate_json((folder.path / "model.json").read_bytes())
-    assert result is not None
+    result = pretrain(Attempt(folder, folder.job(), 1))
+    left = Trained.model_validate_json((folder.path / "model.json").read_bytes())
     assert {output.kind for output in result.outputs} == {"weights", "picture"}
     assert {output.derived_from for output in result.outputs} == {("ds-1", "run-1")}
     assert {"pairs_found", "alignment", "uniformity", "val_loss"} <= result.metrics.keys()
@@ -106,11 +108,18 @@ def test_asked_to_stop_it_saves_in_mid_epoch_and_goes_on_there(tmp_path: Path, d
     assert resumed.wait(60) == STOPPED
 
 
-def test_several_processes_are_refused_in_words(tmp_path: Path, data: Dataset) -> None:
+def test_several_processes_are_refused_in_words(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
     folder = job(tmp_path / "run-1", data)
-    assert run(folder, WORLD_SIZE="2") == FAILED
-    ending = folder.ending(1)
-    assert ending is not None and "takes one process" in ending.message
+    with pytest.raises(Invalid, match="takes one process"):
+        pretrain(Attempt(folder, folder.job(), 1))
+
+
+def test_slices_that_are_too_small_are_refused_in_words(tmp_path: Path, data: Dataset) -> None:
+    tiny = zarr.create_array(tmp_path / "tiny.zarr", data=np.asarray(zarr.open_array(data.uri, mode="r")[:, :12, :12]))
+    with pytest.raises(Invalid, match="too small for this network") as refused:
+        Patches(open_path(str(tmp_path / "tiny.zarr")), Wants(8), PretrainParams())
+    assert "depth" in (refused.value.hint or "") and tiny.shape[1] == 12
 
 
 def test_an_encoder_learns_to_find_partners_far_better_than_chance(tmp_path: Path) -> None:
