@@ -72,6 +72,10 @@ def _largest(found: Measurement, name: str, unit: str) -> str:
     return "" if most is None else f"{getattr(found, name)} {unit}; up to {most} fit ({how})"
 
 
+def _watch(found: Tuning) -> str:
+    return f"mlex leaderboard {found.name} --wait" if found.state == "running" else ""
+
+
 def trials(found: Tuning) -> str:
     """How many there are, and how they stand."""
     stand = {"done": found.done, "pruned": found.pruned, "failed": found.failed, "at work": found.running}
@@ -173,6 +177,7 @@ FACTS: dict[str, tuple[Column, ...]] = {
         Column("trials", lambda found: trials(found.tuning)),
         Column("left", lambda found: found.eta_s and f"about {clock(found.eta_s)}"),
         Column("trouble", lambda found: found.tuning.message),
+        Column("watch it", lambda found: _watch(found.tuning)),
         Column("keep the best", lambda found: found.publish),
     ),
     "Architecture": (

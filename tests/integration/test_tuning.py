@@ -58,7 +58,7 @@ async def test_whatever_is_killed_every_trial_is_asked_for_once_and_ends_well(
             killed[kind] += 1
         mlex.keep_moving()
         await asyncio.sleep(chance.uniform(0.2, 2.0))
-    assert killed["supervisor"] >= 3
+    assert killed["supervisor"] >= 2
     jobs = await mlex.jobs(experiment="it", limit=100)
     assert sorted(job.spec.key or "" for job in jobs) == [f"{board.tuning.id} trial {n}" for n in range(1, 5)]
     assert [job.state for job in jobs] == [JobState.DONE] * 4
