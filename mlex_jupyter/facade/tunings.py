@@ -42,7 +42,7 @@ class TuningVerbs(Parts):
         key: str | None = None,
         wait: bool = False,
     ) -> Leaderboard:
-        """Search for the parameters that train best: `--vary depth=2:5 --vary learning_rate=1e-4:1e-2:log`."""
+        """Search for the parameters that train best: `--vary depth=2:5 --vary learning_rate=0.01:0.2:log`."""
         task = checked(TrainTask, model=model, data=data, labels=labels, params=params, preset=preset, start=start)
         how = {"sampler": sampler, "pruner": pruner, "metric": metric, "seed": search_seed}
         where = {"name": name, "target": target, "resources": resources, "key": key}

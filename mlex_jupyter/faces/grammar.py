@@ -247,7 +247,7 @@ ABOUT = {
     "trial": "Only look at what comes out: no dataset is made of it.",
     "trials": "How many trainings there are to be.",
     "upload": "An upload, by its id.",
-    "vary": "What to vary: `depth=2:5`, `learning_rate=1e-4:1e-2:log`, `schedule=cosine,level` or `patch=auto`.",
+    "vary": "What to vary: `depth=2:5`, `learning_rate=0.01:0.2:log`, `schedule=cosine,level` or `patch=auto`.",
     "version": "A version; left out, the newest.",
     "visibility": "`private` or `shared`.",
     "wait": "Wait until it has ended, and show how it goes.",

@@ -1,6 +1,6 @@
 """What a tuning may try: the parameters of an architecture's form that are varied, and between what.
 
-    depth=2:5            a range of whole numbers        learning_rate=1e-4:1e-2:log   by orders of magnitude
+    depth=2:5            a range of whole numbers        learning_rate=0.01:0.2:log   by orders of magnitude
     patch=64:256:64      in steps                        schedule=cosine,level         one of these
     base_channels=auto   what the form, its default and the presets suggest
 
@@ -53,7 +53,7 @@ def space_of(
     wanted = vary or {name: "auto" for name in _suggested(architecture, fields) if name not in {*fixed, *formed}}
     space = tuple(_varied(architecture, name, fields[name], said) for name, said in wanted.items())
     if not space:
-        raise Invalid(f"Nothing of {architecture.name} is varied.", hint="As in: --vary learning_rate=1e-4:1e-2:log")
+        raise Invalid(f"Nothing of {architecture.name} is varied.", hint="As in: --vary learning_rate=0.01:0.2:log")
     for one in space:
         _check(architecture, one)
     return space

@@ -96,7 +96,7 @@ async def test_trials_are_asked_for_as_room_comes_and_when_the_last_has_ended_it
     params = [(one.params["depth"], one.params["learning_rate"]) for one in board.contenders]
     assert len(set(params)) == 6 and all(2 <= depth <= 4 and 1e-4 <= rate <= 0.1 for depth, rate in params)  # type: ignore[operator]
     first = next(one for one in board.contenders if one.number == 1)
-    assert first.params == {"depth": 4, "learning_rate": 0.003}, "what would be trained without a search"
+    assert first.params == {"depth": 4, "learning_rate": 0.05}, "what would be trained without a search"
     assert not hand.store.read_now(under_way)
     assert (await hand.mlex.tunings())[0] == board.tuning
     await moved.rest()
