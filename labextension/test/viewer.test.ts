@@ -9,6 +9,7 @@ import { render } from '../src/viewer/draw';
 import { fitted, rasterSize, scaleBar, toCanvas, toSlice, zoomed } from '../src/viewer/geometry';
 import { planeOf } from '../src/viewer/labels';
 import { rasterIn, Rasters, valueOf } from '../src/viewer/raster';
+import { Slices } from '../src/viewer/slices';
 
 function raster(width: number, height: number, codes: readonly number[], bits = 8): ArrayBuffer {
   const said = { width, height, bits, low: 0, high: bits === 8 ? 255 : 1, dark: 0, bright: 255 };
@@ -150,4 +151,51 @@ test('a slice of labels is put together from its squares', async () => {
   const plane = await planeOf(slice);
   assert.deepEqual([...plane.values], [1, 2, 0, 0, 0, 3, 4, 0, 0, 0, 0, 0, 0, 0, 9]);
   assert.equal(plane.number, 7);
+});
+
+test('who scrubs sees slices on the way, and waits for none that has passed', async () => {
+  let [wanted, asked] = [0, 0];
+  const shown: number[] = [];
+  const load = async (_: string, { index }: { index: number }): Promise<ArrayBuffer> => {
+    asked += 1;
+    await new Promise(resolve => setTimeout(resolve, 8));
+    return raster(1, 1, [index]);
+  };
+  const slices: Slices = new Slices(load, 'sand', {
+    wanted: () => ({ axis: 0, index: wanted, size: 256 }),
+    depth: () => 1,
+    brought: () => shown.push(slices.place!.index),
+    problem: problem => assert.equal(problem, null)
+  });
+  for (wanted = 0; wanted < 59; wanted++) {
+    void slices.show();
+    await new Promise(resolve => setTimeout(resolve, 1));
+  }
+  await slices.show();
+  while (shown[shown.length - 1] !== 59) {
+    await new Promise(resolve => setTimeout(resolve, 1));
+  }
+  assert.ok(shown.length > 2 && asked < 40, `${shown.length} shown, ${asked} asked`);
+  assert.deepEqual(
+    shown,
+    [...shown].sort((a, b) => a - b)
+  );
+});
+
+test('a slice that cannot be read says why, and the next one is shown', async () => {
+  let wanted = 0;
+  const said: (string | undefined)[] = [];
+  const load = (_: string, { index }: { index: number }): Promise<ArrayBuffer> =>
+    index === 0 ? Promise.reject(new Error('gone')) : Promise.resolve(raster(1, 1, [1]));
+  const slices = new Slices(load, 'sand', {
+    wanted: () => ({ axis: 0, index: wanted, size: 256 }),
+    depth: () => 1,
+    brought: () => undefined,
+    problem: problem => said.push(problem?.code)
+  });
+  await slices.show();
+  wanted = 1;
+  await slices.show();
+  assert.deepEqual(said, ['unreachable', undefined]);
+  assert.equal(slices.place?.index, 1);
 });

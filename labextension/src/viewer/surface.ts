@@ -74,19 +74,25 @@ export class Surface {
     const scene = {
       view,
       slice: viewer.slice,
-      raster: viewer.raster,
+      raster: this.here()?.raster ?? null,
       colours: this.colours,
       overlays: this.overlays
     };
     const whole = { top: 0, left: 0, bottom: this.canvas.height, right: this.canvas.width };
     draw(this.context, scene, dirty === 'all' ? whole : shownBox(view, this.size, dirty));
-    this.canvas.dataset['shown'] = viewer.raster
-      ? `${viewer.state.get().axis} ${viewer.state.get().index}`
-      : '';
+    const place = this.here()?.place;
+    this.canvas.dataset['shown'] = place ? `${place.axis} ${place.index}` : '';
+  }
+
+  /** The slices that were brought, where they are of the axis that is looked along. */
+  private here(): Viewer['slices'] | null {
+    const { slices, state } = this.viewer;
+    return slices.place?.axis === state.get().axis ? slices : null;
   }
 
   private greys(): Uint32Array | null {
-    const { raster, data } = this.viewer;
+    const { data } = this.viewer;
+    const { raster } = this.viewer.slices;
     const { contrast, map } = this.viewer.state.get();
     if (data.classes.length > 0) {
       return classTable(data.classes);
@@ -95,7 +101,8 @@ export class Surface {
   }
 
   private layers(): Overlay[] {
-    const { labels, overlay } = this.viewer;
+    const { labels } = this.viewer;
+    const overlay = this.here()?.overlay;
     const { axis, index, classes, hidden, opacity, style, prediction } = this.viewer.state.get();
     const found: Overlay[] = [];
     if (overlay && overlay.codes instanceof Uint8Array && opacity.prediction > 0) {
@@ -261,7 +268,8 @@ export class Surface {
 
   private under(at: Point): Under | null {
     const { view, classes } = this.viewer.state.get();
-    const { slice, raster, labels } = this.viewer;
+    const { slice, labels } = this.viewer;
+    const raster = this.here()?.raster;
     const place = view && toSlice(view, this.size, at);
     if (!place || place.x < 0 || place.y < 0 || place.x >= slice.width || place.y >= slice.height) {
       return null;

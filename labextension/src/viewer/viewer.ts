@@ -5,11 +5,13 @@ import { UUID } from '@lumino/coreutils';
 
 import { problemIn } from '../problems';
 import type { Server } from '../server';
+import { Turns } from '../turns';
 import { Watched } from '../watched';
 import type { MapName, Style } from './colours';
 import { fitted, rasterSize, type Size, type View } from './geometry';
 import { Labels } from './labels';
-import { type Raster, Rasters } from './raster';
+import type { Place } from './raster';
+import { Slices } from './slices';
 
 export type Tool = 'pan' | 'brush' | 'eraser' | 'pick';
 
@@ -62,7 +64,6 @@ const START: Looking = {
   problem: null,
   busy: false
 };
-const AHEAD = 3;
 const SUGGESTED = 5;
 const BALANCE_AFTER_MS = 800;
 export const [SMALLEST, LARGEST] = [1, 400];
@@ -70,8 +71,7 @@ export const [SMALLEST, LARGEST] = [1, 400];
 export class Viewer {
   readonly state: Watched<Looking>;
   labels: Labels | null = null;
-  raster: Raster | null = null;
-  overlay: Raster | null = null;
+  readonly slices: Slices;
 
   constructor(
     readonly server: Server,
@@ -79,7 +79,16 @@ export class Viewer {
     known: readonly LabelSet[]
   ) {
     this.state = new Watched<Looking>({ ...START, index: Math.floor(this.depth(0) / 2) }, 'once');
-    this.rasters = this.rastersOf(data.name);
+    this.slices = new Slices(
+      (name, place, signal) => server.client.datasetRaster(name, place, signal),
+      data.name,
+      {
+        wanted: () => this.place(),
+        depth: axis => this.depth(axis),
+        brought: () => this.brought(),
+        problem: problem => this.problem(problem)
+      }
+    );
     const newest = [...known].sort((a, b) => a.created.localeCompare(b.created)).pop();
     const middle = newest?.slices[Math.floor(newest.slices.length / 2)];
     middle !== undefined && this.state.set({ index: middle });
@@ -104,40 +113,8 @@ export class Viewer {
   }
 
   /** Bring the present slice onto the screen; what was on it stays until then. */
-  async show(): Promise<void> {
-    const { axis, index, view } = this.state.get();
-    const place = { axis, index, size: rasterSize(this.slice, view?.scale ?? 1) };
-    const turn = ++this.turn;
-    const near = Array.from(
-      { length: 2 * AHEAD },
-      (_, i) => index + (i % 2 ? -1 : 1) * (1 + Math.floor(i / 2))
-    );
-    const places = near.filter(at => at >= 0 && at < this.depth(axis)).map(at => ({ ...place, index: at }));
-    try {
-      const coming = this.rasters.get(place);
-      const other = this.predicted?.get(place) ?? null;
-      const raster = await coming;
-      if (turn !== this.turn) {
-        return;
-      }
-      this.raster = raster;
-      this.state.get().contrast ?? this.state.set({ contrast: [raster.dark, raster.bright] });
-      this.problem(null);
-      this.overlay = null;
-      this.onRepaint('all');
-      if (other) {
-        const found = await other;
-        if (turn !== this.turn) {
-          return;
-        }
-        this.overlay = found;
-        this.onRepaint('all');
-      }
-      this.rasters.prefetch(places, place);
-      this.predicted?.prefetch(places, place);
-    } catch (error) {
-      turn === this.turn && this.problem(problemIn(error));
-    }
+  show(): Promise<void> {
+    return this.slices.show();
   }
 
   go(index: number): void {
@@ -181,7 +158,8 @@ export class Viewer {
   }
 
   auto(): void {
-    this.raster && this.state.set({ contrast: [this.raster.dark, this.raster.bright] });
+    const { raster } = this.slices;
+    raster && this.state.set({ contrast: [raster.dark, raster.bright] });
     this.onRepaint('all');
   }
 
@@ -200,9 +178,8 @@ export class Viewer {
   }
 
   showPrediction(name: string | null): void {
-    this.predicted = name === null ? null : this.rastersOf(name);
     this.state.set({ prediction: name, doubts: null });
-    void this.show();
+    void this.slices.layOver(name);
     name === null || void this.doubt(name);
   }
 
@@ -277,13 +254,15 @@ export class Viewer {
     return () => window.removeEventListener('beforeunload', ask);
   }
 
-  private async showLabels(): Promise<void> {
-    const { axis, index } = this.state.get();
-    try {
-      await this.labels?.show(axis, index);
-    } catch (error) {
-      this.problem(problemIn(error));
-    }
+  private showLabels(): Promise<void> {
+    return this.turns.take('labels', async () => {
+      const { axis, index } = this.state.get();
+      try {
+        await this.labels?.show(axis, index);
+      } catch (error) {
+        this.problem(problemIn(error));
+      }
+    });
   }
 
   private async attempt(work: () => Promise<void>): Promise<void> {
@@ -332,8 +311,16 @@ export class Viewer {
     }
   }
 
-  private rastersOf(name: string): Rasters {
-    return new Rasters((place, signal) => this.server.client.datasetRaster(name, place, signal));
+  private place(): Place {
+    const { axis, index, view } = this.state.get();
+    return { axis, index, size: rasterSize(this.slice, view?.scale ?? 1) };
+  }
+
+  private brought(): void {
+    const { raster } = this.slices;
+    const { contrast } = this.state.get();
+    this.state.set({ contrast: contrast ?? (raster && [raster.dark, raster.bright]) });
+    this.onRepaint('all');
   }
 
   /** z, y and x. */
@@ -344,8 +331,6 @@ export class Viewer {
   }
 
   private readonly window = UUID.uuid4();
-  private readonly rasters: Rasters;
-  private predicted: Rasters | null = null;
-  private turn = 0;
+  private readonly turns = new Turns();
   private counting: ReturnType<typeof setTimeout> | undefined;
 }

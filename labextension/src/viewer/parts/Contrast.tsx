@@ -13,7 +13,7 @@ const STEPS = 1000;
 export function Contrast(): JSX.Element | null {
   const viewer = useViewer();
   const { contrast, map } = useLooking();
-  const { raster } = viewer;
+  const { raster } = viewer.slices;
   const bins = useMemo(() => raster && histogram(raster), [raster]);
   if (!raster || !bins || !contrast) {
     return null;
