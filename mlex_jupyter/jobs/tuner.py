@@ -141,7 +141,6 @@ class Tuner:
         for number, why in said["prune"].items():
             job = next(one.row.id for one in plan.found if one.contender.number == int(number))
             await self.reign.write(lambda tx: _prune(tx, job, f"{PRUNED}{why}"))
-            failpoint("tuner.after_prune")
 
     # ------------------------------------------------------------ what there is to do
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import resource
+import sys
+from pathlib import Path
 
 import psutil
 import torch
@@ -66,7 +69,15 @@ def memory_gb(device: torch.device) -> float:
     """The most that has been used so far: of the GPU's memory, or of this process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak_bytes() / 1e9
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had. What `getrusage` says is no less than what its parent had."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return int(found[1]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_bytes() -> float:

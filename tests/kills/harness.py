@@ -37,6 +37,9 @@ FAILPOINTS = {
 }
 """How likely a process that comes by kills itself there."""
 
+OF_TUNINGS = {"tuner.before_ask", "tuner.after_ask"}
+"""Where no process comes by here: its work has no tuning. Those are killed in tests of their own."""
+
 VICTIMS = ("server", *["supervisor"] * 4, *["worker"] * 4)
 FINAL_WITHIN_S = 240
 

@@ -46,7 +46,7 @@ SPARE = 0.95
 MOST_BATCH, MOST_PATCH = 1024, 4096
 LEAST_GB = 1e-6
 """A crop takes more than this, whatever noise there is."""
-CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+CLEAR = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _at_once(
     except Halted as halted:
         raise Stopped("Stopped while it measured.") from halted
     took = round(time.monotonic() - begun, 3)
-    memory = {"memory_gb": round(_peak_gb(device), 3), "memory_limit_gb": round(_limit_gb(attempt, device), 3)}
+    memory = {"memory_gb": round(machine.memory_gb(device), 3), "memory_limit_gb": round(_limit_gb(attempt, device), 3)}
     times = {"start_s": round(start_s, 3), "step_s": took, "epoch_end_s": 0.0, "epoch_s": took}
     total = {"total_s": round(start_s + took, 1), "epochs": 1, "steps_per_epoch": 1, "batch": 1, "patch": side}
     return Measurement(machine=machine.in_words(device), measured=1, **times, **total, **memory)
@@ -239,7 +239,7 @@ class Probe:
         begun = time.monotonic()
         try:
             training.end_epoch()
-            return seen, time.monotonic() - begun, _peak_gb(self.device)
+            return seen, time.monotonic() - begun, machine.memory_gb(self.device)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -258,7 +258,7 @@ class Probe:
         if self.attempt.stopping:
             raise Stopped("Stopped while it measured.")
         whole, steps = training.standing.pieces == 1, len(follower.times) - 1
-        return Seen(training.params.batch, follower.step_s(), steps, _peak_gb(self.device), whole)
+        return Seen(training.params.batch, follower.step_s(), steps, machine.memory_gb(self.device), whole)
 
 
 # ---------------------------------------------------------------- memory
@@ -279,12 +279,3 @@ def _forget_peak(device: torch.device) -> None:
         return
     with contextlib.suppress(OSError):
         CLEAR.write_text("5")
-
-
-def _peak_gb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return machine.memory_gb(device)
-    with contextlib.suppress(OSError, StopIteration):
-        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e9
-    return machine.memory_gb(device)
