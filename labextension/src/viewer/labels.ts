@@ -36,6 +36,8 @@ interface Pending {
 }
 
 const AGAIN_MS = 2000;
+/** The engine has judged a stroke; any other trouble (no login, a full disk) may pass, and the stroke waits for that. */
+const DECIDED: ReadonlySet<string> = new Set(['conflict', 'invalid', 'not_found']);
 
 export class Labels {
   readonly saving = new Watched<Saving>(
@@ -68,28 +70,34 @@ export class Labels {
   /** Read a slice, when all that was painted has arrived. */
   async show(axis: number, index: number): Promise<void> {
     const turn = ++this.turn;
-    await this.settled();
     const path = { data: this.data, labels: this.name };
-    const slice = await this.client.get('/datasets/{data}/labels/{labels}/slice', {
-      path,
-      query: { axis, index }
-    });
-    const plane = await planeOf(slice);
+    let [plane, painted]: [Plane | null, number] = [null, -1];
+    while (turn === this.turn && painted !== this.painted) {
+      painted = this.painted; // what is painted while this is read is not in it: then it is read again
+      await this.settled();
+      const slice = await this.client.get('/datasets/{data}/labels/{labels}/slice', {
+        path,
+        query: { axis, index }
+      });
+      plane = await planeOf(slice);
+    }
     if (turn === this.turn) {
       this.plane = plane;
       this.changed();
     }
   }
 
-  /** Save what was painted on the present slice. */
-  commit({ row, column, height, width, runs }: Mask, value: number): void {
-    const { plane } = this;
-    if (plane !== null) {
-      const patch = { axis: plane.axis, index: plane.index, row, column, height, width, value, runs };
-      const stroke = { patches: [patch], tiles: [], key: UUID.uuid4(), window: this.window };
-      this.queue.push({ plane, stroke: stroke as unknown as Stroke });
-      void this.pump();
+  /** Save what was painted on a slice, which need not be the present one any more. */
+  commit(plane: Plane, { row, column, height, width, runs }: Mask, value: number): void {
+    const patch = { axis: plane.axis, index: plane.index, row, column, height, width, value, runs };
+    const stroke = { patches: [patch], tiles: [], key: UUID.uuid4(), window: this.window };
+    this.queue.push({ plane, stroke: stroke as unknown as Stroke });
+    this.painted += 1;
+    const { axis, index } = plane;
+    if (this.plane !== plane && this.plane?.axis === axis && this.plane.index === index) {
+      void this.show(axis, index).catch(() => undefined); // it was read anew meanwhile, without this stroke
     }
+    void this.pump();
   }
 
   undo(): Promise<void> {
@@ -171,7 +179,7 @@ export class Labels {
         this.queue.shift();
       } catch (error) {
         const problem = problemIn(error);
-        if (!(error instanceof ProblemError) || problem.transient) {
+        if (!(error instanceof ProblemError) || !DECIDED.has(problem.code)) {
           this.saving.set({ state: 'waiting', problem });
           await new Promise(resolve => setTimeout(resolve, AGAIN_MS));
           continue;
@@ -206,6 +214,7 @@ export class Labels {
   private readonly queue: Pending[] = [];
   private pumping: Promise<void> | null = null;
   private turn = 0;
+  private painted = 0;
 }
 
 export async function planeOf(slice: LabelSlice): Promise<Plane> {

@@ -5,6 +5,7 @@ import { classTable, greyTable, overlayOf, type Overlay } from './colours';
 import { draw, shownBox } from './draw';
 import { fitted, panned, type Point, type Size, toSlice, zoomed } from './geometry';
 import { pressed } from './keys';
+import type { Plane } from './labels';
 import { valueOf } from './raster';
 import type { Viewer } from './viewer';
 
@@ -175,7 +176,7 @@ export class Surface {
     this.last = null;
     this.brush = null;
     const mask = brush?.mask();
-    mask && viewer.labels?.commit(mask, this.painting);
+    mask && this.painted && viewer.labels?.commit(this.painted, mask, this.painting);
   };
 
   private begin(at: Point): void {
@@ -187,6 +188,7 @@ export class Surface {
     }
     this.painting = tool === 'eraser' ? 0 : value;
     const onto = (before: number): boolean => tool === 'eraser' || !onlyUnlabelled || before === 0;
+    this.painted = plane;
     this.brush = new Brushed(plane.values, plane.width, plane.height, this.painting, onto);
     this.sweep(at);
   }
@@ -212,6 +214,9 @@ export class Surface {
       return; // the page's own, until somebody clicks here
     }
     event.preventDefault();
+    if (this.brush) {
+      return; // a stroke is ended first
+    }
     const { view, size } = this.viewer.state.get();
     const turn = Math.sign(event.deltaY || event.deltaX);
     if (event.ctrlKey || event.metaKey) {
@@ -228,6 +233,8 @@ export class Surface {
   private readonly keyDown = (event: KeyboardEvent): void => {
     if (event.key === ' ') {
       this.space(true);
+    } else if (this.brush) {
+      // A stroke is ended first.
     } else if (event.key === 'Escape') {
       this.canvas.blur();
     } else if (!pressed(this.viewer, event, this.size)) {
@@ -299,6 +306,8 @@ export class Surface {
   private frame: number | null = null;
   private brush: Brushed | null = null;
   private painting = 0;
+  /** The slice that the stroke is on. */
+  private painted: Plane | null = null;
   private last: Point | null = null;
   private dragging = false;
   private panning = false;
